@@ -1,0 +1,19 @@
+"""Fast, certified regularised linear regression: Lasso, elastic net and ridge."""
+
+from creg.design import Design
+from creg.linear_model import ElasticNet, Lasso, Ridge, adaptive_weights
+from creg.path import Path, alpha_max, enet_path, lasso_path
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Design",
+    "ElasticNet",
+    "Lasso",
+    "Path",
+    "Ridge",
+    "adaptive_weights",
+    "alpha_max",
+    "enet_path",
+    "lasso_path",
+]

@@ -1,0 +1,314 @@
+#include "leaves.h"
+
+#include <string.h>
+
+#if defined(_MSC_VER)
+#define restrict __restrict
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CREG_SANITIZED
+#endif
+/* Clones need ifunc (glibc) and the level names of x86-64 (GCC 12); sanitizers crash in ifunc
+ * resolvers. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) &&     \
+    !defined(CREG_SANITIZED) && !defined(CREG_DEBUG)
+#if __GNUC__ >= 12
+#define CLONED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
+#endif
+#ifndef CLONED
+#define CLONED
+#endif
+
+enum {
+    WIDTH = 8,   /* lanes of a vector: independent partial sums */
+    BLOCK = 256, /* entries of a dense sum between two additions to the total */
+    SHORT = 64,  /* the same where a block has fewer partial sums */
+    TILE = 512   /* columns whose sums stay in cache while rows pass */
+};
+
+#if defined(__GNUC__)
+/* Vectors wider than the target's are split; these functions are inlined and have no ABI. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+typedef double wide __attribute__((vector_size(64)));
+typedef float wide_f32 __attribute__((vector_size(32)));
+
+static inline __attribute__((always_inline)) wide load_f64(const double *x)
+{
+    wide v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static inline __attribute__((always_inline)) wide load_f32(const float *x)
+{
+    wide_f32 v;
+    memcpy(&v, x, sizeof v);
+    return __builtin_convertvector(v, wide);
+}
+
+static inline __attribute__((always_inline)) double fold(wide t)
+{
+    return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
+}
+
+/* return sum_i TERM(i), WIDE(i) standing for TERM(i .. i + 7) */
+#define SUM_WIDE(N, WIDE, TERM)                                                                  \
+    wide total = {0};                                                                            \
+    double rest = 0;                                                                             \
+    ptrdiff_t i = 0, full = (N) - (N) % (2 * WIDTH);                                             \
+    while (i < full) {                                                                           \
+        ptrdiff_t end = full - i < BLOCK ? full : i + BLOCK;                                     \
+        wide even = {0}, odd = {0};                                                              \
+        for (; i < end; i += 2 * WIDTH) {                                                        \
+            even += WIDE(i);                                                                     \
+            odd += WIDE(i + WIDTH);                                                              \
+        }                                                                                        \
+        total += even + odd;                                                                     \
+    }                                                                                            \
+    if (i + WIDTH <= (N)) {                                                                      \
+        total += WIDE(i);                                                                        \
+        i += WIDTH;                                                                              \
+    }                                                                                            \
+    for (; i < (N); i++)                                                                         \
+        rest += TERM(i);                                                                         \
+    return fold(total) + rest;
+#else
+#define SUM_WIDE(N, WIDE, TERM) SUM(N, TERM)
+#endif
+
+/* return sum_i TERM(i) */
+#define SUM(N, TERM)                                                                             \
+    double total = 0;                                                                            \
+    for (ptrdiff_t start = 0; start < (N); start += SHORT) {                                     \
+        ptrdiff_t end = (N) - start < SHORT ? (N) : start + SHORT;                               \
+        double part = 0;                                                                         \
+        _Pragma("omp simd reduction(+ : part)") for (ptrdiff_t i = start; i < end; i++) part +=  \
+            TERM(i);                                                                             \
+        total += part;                                                                           \
+    }                                                                                            \
+    return total;
+
+/* The same without vector instructions: gathers are no faster by them. */
+#define SUM_GATHERED(N, TERM)                                                                    \
+    double total = 0;                                                                            \
+    ptrdiff_t i = 0;                                                                             \
+    while (i + 4 <= (N)) {                                                                       \
+        ptrdiff_t end = (N) - i < SHORT ? (N) - 3 : i + SHORT;                                   \
+        double a0 = 0, a1 = 0, a2 = 0, a3 = 0;                                                   \
+        for (; i < end; i += 4) {                                                                \
+            a0 += TERM(i);                                                                       \
+            a1 += TERM(i + 1);                                                                   \
+            a2 += TERM(i + 2);                                                                   \
+            a3 += TERM(i + 3);                                                                   \
+        }                                                                                        \
+        total += (a0 + a2) + (a1 + a3);                                                          \
+    }                                                                                            \
+    for (; i < (N); i++)                                                                         \
+        total += TERM(i);                                                                        \
+    return total;
+
+#define SHIFTED(i) (x[i] - shift)
+#define DOT_TERM(i) (SHIFTED(i) * v[i])
+#define SQUARE_TERM(i) ((a * SHIFTED(i)) * (a * SHIFTED(i)))
+/* A row of weight zero counts for nothing, even where its square overflows. */
+#define WEIGHTED_TERM(i) (s[i] > 0 ? s[i] * SQUARE_TERM(i) : 0.0)
+#define GATHERED_DOT_TERM(i) (SHIFTED(i) * v[at[i]])
+#define GATHERED_WEIGHTED_TERM(i) (s[at[i]] > 0 ? s[at[i]] * SQUARE_TERM(i) : 0.0)
+#define FOUR_TERM(k, i) ((x##k[i] - shift[k]) * v[i])
+#define INNER_TERM(i) (u[i] * v[i])
+#define PLAIN_TERM(i) (u[i])
+#define OVER_TERM(i) (s[i] > 0 ? u[i] * u[i] / s[i] : 0.0)
+#define DOT_WIDE_f64(i) ((load_f64(x + (i)) - shift) * load_f64(v + (i)))
+#define DOT_WIDE_f32(i) ((load_f32(x + (i)) - shift) * load_f64(v + (i)))
+#define ROW_DOT_WIDE_f64(j) ((load_f64(x + (j)) - load_f64(shift + (j))) * load_f64(v + (j)))
+#define ROW_DOT_WIDE_f32(j) ((load_f32(x + (j)) - load_f64(shift + (j))) * load_f64(v + (j)))
+#define INNER_WIDE(i) (load_f64(u + (i)) * load_f64(v + (i)))
+#define PLAIN_WIDE(i) load_f64(u + (i))
+
+/* The whole vectors of a block of four columns. */
+#if defined(__GNUC__)
+#define FOUR_WIDE(LOAD)                                                                          \
+    wide p0 = {0}, p1 = {0}, p2 = {0}, p3 = {0};                                                 \
+    for (; i + WIDTH <= end; i += WIDTH) {                                                       \
+        wide u = load_f64(v + i);                                                                \
+        p0 += (LOAD(x0 + i) - shift[0]) * u;                                                     \
+        p1 += (LOAD(x1 + i) - shift[1]) * u;                                                     \
+        p2 += (LOAD(x2 + i) - shift[2]) * u;                                                     \
+        p3 += (LOAD(x3 + i) - shift[3]) * u;                                                     \
+    }                                                                                            \
+    rest[0] = fold(p0), rest[1] = fold(p1), rest[2] = fold(p2), rest[3] = fold(p3);
+#else
+#define FOUR_WIDE(LOAD)
+#endif
+
+#define DEFINE_DENSE(SUFFIX, T)                                                                  \
+    CLONED double creg_dot_##SUFFIX(ptrdiff_t n, const T *x, double shift, const double *v)      \
+    {                                                                                            \
+        SUM_WIDE(n, DOT_WIDE_##SUFFIX, DOT_TERM)                                                                 \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_axpy_##SUFFIX(ptrdiff_t n, double a, const T *restrict x, double shift,     \
+                                   const double *restrict s, double *restrict v)                 \
+    {                                                                                            \
+        if (s) {                                                                                 \
+            for (ptrdiff_t i = 0; i < n; i++)                                                    \
+                v[i] += (a * s[i]) * SHIFTED(i);                                                 \
+        } else {                                                                                 \
+            for (ptrdiff_t i = 0; i < n; i++)                                                    \
+                v[i] += a * SHIFTED(i);                                                          \
+        }                                                                                        \
+    }                                                                                            \
+                                                                                                 \
+    CLONED static double square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift)        \
+    {                                                                                            \
+        SUM(n, SQUARE_TERM)                                                                \
+    }                                                                                            \
+                                                                                                 \
+    CLONED static double weighted_square_##SUFFIX(ptrdiff_t n, double a, const T *x,             \
+                                                  double shift, const double *s)                 \
+    {                                                                                            \
+        SUM(n, WEIGHTED_TERM)                                                              \
+    }                                                                                            \
+                                                                                                 \
+    double creg_square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift,                 \
+                                const double *s)                                                 \
+    {                                                                                            \
+        return s ? weighted_square_##SUFFIX(n, a, x, shift, s) : square_##SUFFIX(n, a, x, shift); \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_dot4_##SUFFIX(ptrdiff_t n, const T *const *x, const double *shift,          \
+                                   const double *v, double *out)                                 \
+    {                                                                                            \
+        const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];                                  \
+        ptrdiff_t i = 0;                                                                         \
+        for (int k = 0; k < 4; k++)                                                              \
+            out[k] = 0;                                                                          \
+        while (i < n) {                                                                          \
+            ptrdiff_t end = n - i < BLOCK / 2 ? n : i + BLOCK / 2;                               \
+            double rest[4] = {0};                                                                \
+            FOUR_WIDE(load_##SUFFIX)                                                             \
+            for (; i < end; i++) {                                                               \
+                rest[0] += FOUR_TERM(0, i);                                                      \
+                rest[1] += FOUR_TERM(1, i);                                                      \
+                rest[2] += FOUR_TERM(2, i);                                                      \
+                rest[3] += FOUR_TERM(3, i);                                                      \
+            }                                                                                    \
+            for (int k = 0; k < 4; k++)                                                          \
+                out[k] += rest[k];                                                               \
+        }                                                                                        \
+    }                                                                                            \
+                                                                                                 \
+    CLONED static double row_dot_##SUFFIX(ptrdiff_t p, const T *x, const double *shift,          \
+                                          const double *v)                                       \
+    {                                                                                            \
+        SUM_WIDE(p, ROW_DOT_WIDE_##SUFFIX, ROW_DOT_TERM)                                                               \
+    }                                                                                            \
+                                                                                                 \
+    void creg_rows_dot_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *x, ptrdiff_t stride,          \
+                                const double *shift, const double *v, double *out)               \
+    {                                                                                            \
+        for (ptrdiff_t i = 0; i < m; i++)                                                        \
+            out[i] = row_dot_##SUFFIX(p, x + i * stride, shift, v);                              \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_rows_axpy_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *restrict x,           \
+                                        ptrdiff_t stride, const double *restrict shift,          \
+                                        const double *restrict q, double *restrict out)          \
+    {                                                                                            \
+        ROWS_SUM(T, q[i] != 0, q[i] * (row[j] - shift[start + j]))                                  \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_rows_square_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *restrict x,         \
+                                          ptrdiff_t stride, const double *restrict shift,        \
+                                          const double *restrict a, const double *restrict s,    \
+                                          double *restrict out)                                  \
+    {                                                                                            \
+        ROWS_SUM(T, s[i] > 0, s[i] * SQUARE(a[start + j] * (row[j] - shift[start + j])))            \
+    }
+
+#define ROW_DOT_TERM(j) ((x[j] - shift[j]) * v[j])
+#define SQUARE(u) ((u) * (u))
+
+/* out_j += sum over the rows that COUNT of TERM, tile by tile. */
+#define ROWS_SUM(ELEMENT, COUNT, TERM)                                                                    \
+    for (ptrdiff_t start = 0; start < p; start += TILE) {                                        \
+        ptrdiff_t width = p - start < TILE ? p - start : TILE;                                   \
+        double part[TILE];                                                                       \
+        for (ptrdiff_t j = 0; j < width; j++)                                                    \
+            part[j] = 0;                                                                         \
+        for (ptrdiff_t i = 0; i < m; i++) {                                                      \
+            const ELEMENT *row = x + i * stride + start;                                  \
+            if (COUNT)                                                                           \
+                for (ptrdiff_t j = 0; j < width; j++)                                            \
+                    part[j] += TERM;                                                             \
+        }                                                                                        \
+        for (ptrdiff_t j = 0; j < width; j++)                                                    \
+            out[start + j] += part[j];                                                           \
+    }
+
+#define DEFINE_SPARSE(SUFFIX, T, I)                                                              \
+    double creg_sparse_dot_##SUFFIX(ptrdiff_t nnz, const T *x, const I *at, double shift,        \
+                                    const double *v)                                             \
+    {                                                                                            \
+        SUM_GATHERED(nnz, GATHERED_DOT_TERM)                                                       \
+    }                                                                                            \
+                                                                                                 \
+    void creg_sparse_axpy_##SUFFIX(ptrdiff_t nnz, double a, const T *x, const I *at,             \
+                                   double shift, const double *s, double *v)                     \
+    {                                                                                            \
+        if (s) {                                                                                 \
+            for (ptrdiff_t k = 0; k < nnz; k++)                                                  \
+                v[at[k]] += (a * s[at[k]]) * SHIFTED(k);                                         \
+        } else {                                                                                 \
+            for (ptrdiff_t k = 0; k < nnz; k++)                                                  \
+                v[at[k]] += a * SHIFTED(k);                                                      \
+        }                                                                                        \
+    }                                                                                            \
+                                                                                                 \
+    double creg_sparse_square_##SUFFIX(ptrdiff_t nnz, double a, const T *x, const I *at,         \
+                                       double shift, const double *s)                            \
+    {                                                                                            \
+        if (s) {                                                                                 \
+            SUM_GATHERED(nnz, GATHERED_WEIGHTED_TERM)                                              \
+        }                                                                                        \
+        SUM_GATHERED(nnz, SQUARE_TERM)                                                             \
+    }
+
+DEFINE_DENSE(f64, double)
+DEFINE_DENSE(f32, float)
+DEFINE_SPARSE(f64_i32, double, int32_t)
+DEFINE_SPARSE(f64_i64, double, int64_t)
+DEFINE_SPARSE(f32_i32, float, int32_t)
+DEFINE_SPARSE(f32_i64, float, int64_t)
+
+CLONED double creg_inner(ptrdiff_t n, const double *u, const double *v)
+{
+    SUM_WIDE(n, INNER_WIDE, INNER_TERM)
+}
+
+CLONED void creg_add(ptrdiff_t n, double a, const double *restrict u, double *restrict v)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        v[i] += a * u[i];
+}
+
+CLONED double creg_sum(ptrdiff_t n, const double *u)
+{
+    SUM_WIDE(n, PLAIN_WIDE, PLAIN_TERM)
+}
+
+CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
+{
+    SUM(n, OVER_TERM)
+}
+
+CLONED void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double t = u[i];
+        out[i] = c * t + s * v[i];
+        v[i] = c * v[i] - s * t;
+    }
+}

@@ -1,0 +1,61 @@
+/* The inner loops over one column (or a few rows) of X: the only multiversioned code.
+ *
+ * x holds the stored values of the column, float32 or float64; v is a float64 vector over
+ * the rows, s the row weights.  Sums over a column are blocked and keep at least eight
+ * independent partial sums: their rounding error is at most eps (8 + n/64) sum |terms|.
+ */
+#ifndef CREG_LEAVES_H
+#define CREG_LEAVES_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#define CREG_DECLARE_DENSE(SUFFIX, T)                                                            \
+    /* sum_i (x_i - shift) v_i */                                                                \
+    double creg_dot_##SUFFIX(ptrdiff_t n, const T *x, double shift, const double *v);            \
+    /* v_i += a s_i (x_i - shift); s = NULL stands for ones */                                   \
+    void creg_axpy_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift, const double *s,    \
+                            double *v);                                                          \
+    /* sum_i s_i (a (x_i - shift))^2, whatever stands in rows of weight zero */                  \
+    double creg_square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift,                 \
+                                const double *s);                                                \
+    /* out[k] = sum_i (x_ki - shift_k) v_i for four columns x[k] */                              \
+    void creg_dot4_##SUFFIX(ptrdiff_t n, const T *const *x, const double *shift,                 \
+                            const double *v, double *out);                                       \
+    /* m rows of p entries, row i at x + i stride: out_i = sum_j (x_ij - shift_j) v_j */         \
+    void creg_rows_dot_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *x, ptrdiff_t stride,          \
+                                const double *shift, const double *v, double *out);              \
+    /* out_j += sum_i q_i (x_ij - shift_j) */                                                    \
+    void creg_rows_axpy_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *x, ptrdiff_t stride,         \
+                                 const double *shift, const double *q, double *out);             \
+    /* out_j += sum_i s_i (a_j (x_ij - shift_j))^2 */                                            \
+    void creg_rows_square_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *x, ptrdiff_t stride,       \
+                                   const double *shift, const double *a, const double *s,        \
+                                   double *out);
+
+/* The same over stored entries k: x[k] stands in row (column) at[k], each at most once. */
+#define CREG_DECLARE_SPARSE(SUFFIX, T, I)                                                        \
+    double creg_sparse_dot_##SUFFIX(ptrdiff_t nnz, const T *x, const I *at, double shift,        \
+                                    const double *v);                                            \
+    void creg_sparse_axpy_##SUFFIX(ptrdiff_t nnz, double a, const T *x, const I *at,             \
+                                   double shift, const double *s, double *v);                    \
+    double creg_sparse_square_##SUFFIX(ptrdiff_t nnz, double a, const T *x, const I *at,         \
+                                       double shift, const double *s);
+
+CREG_DECLARE_DENSE(f64, double)
+CREG_DECLARE_DENSE(f32, float)
+CREG_DECLARE_SPARSE(f64_i32, double, int32_t)
+CREG_DECLARE_SPARSE(f64_i64, double, int64_t)
+CREG_DECLARE_SPARSE(f32_i32, float, int32_t)
+CREG_DECLARE_SPARSE(f32_i64, float, int64_t)
+
+/* sum_i u_i v_i ;  v_i += a u_i ;  sum_i u_i ;  sum over s_i > 0 of u_i^2 / s_i */
+double creg_inner(ptrdiff_t n, const double *u, const double *v);
+void creg_add(ptrdiff_t n, double a, const double *u, double *v);
+double creg_sum(ptrdiff_t n, const double *u);
+double creg_square_over(ptrdiff_t n, const double *u, const double *s);
+
+/* (out_i, v_i) := (c u_i + s v_i, c v_i - s u_i); out may be u */
+void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out);
+
+#endif

@@ -1,0 +1,235 @@
+"""Means and norms of the columns, in two passes.
+
+    mean_j = x_0j + sum_i s_i (x_ij - x_0j) / W ,    norm_j^2 = sum_i s_i (x_ij - mean_j)^2
+
+where x_0 is the first row of positive weight, so that constant columns come out exactly
+constant.  A sparse column in which some row of positive weight is not stored has x_0 = 0 and
+norm^2 = sum over stored rows + (weight of the others) mean^2.
+"""
+
+from libc.math cimport fabs, fmax, frexp, ilogb, ldexp, sqrt
+from libc.stdint cimport int64_t
+
+import numpy as np
+from scipy import sparse
+
+from creg._data cimport leaves
+from creg._data.storage cimport DENSE_ROWS, Storage
+
+cdef enum:
+    ROWS = 64      # rows between two additions to the sums over a row layout
+    CHUNK = 64     # columns taken out of a row layout at once
+
+cdef double EPSILON = 2.220446049250313e-16
+cdef double SMALL = 1e-250  # squares between these two lost nothing to underflow or overflow
+cdef double LARGE = 1e250
+cdef double CANCELLED = 1e-3  # the unstored share of the weight below which it is summed itself
+
+
+cdef class Moments:
+    """Arrays over the columns: mean, scale, norm2 and explicit, as DesignView describes them.
+
+    Parameters
+    ----------
+    storage : Storage
+        X in any layout.
+    weights : ndarray of shape (n_samples,) or None
+        Row weights, not all zero.
+    centre : bool
+        False leaves the means at zero.
+    """
+
+    cdef readonly object mean
+    cdef readonly object scale
+    cdef readonly object norm2
+    cdef readonly object explicit
+    cdef readonly double sum_weights
+    cdef bint centre
+    cdef bint weighted
+    cdef Storage storage
+    cdef const double[::1] s
+    cdef Py_ssize_t first     # first row of positive weight, and how many there are
+    cdef Py_ssize_t positive
+
+    def __init__(self, Storage storage, weights, bint centre):
+        p = storage.n_features
+        self.storage, self.centre, self.weighted = storage, centre, weights is not None
+        weights = np.ones(storage.n_samples) if weights is None else weights
+        self.s = weights
+        self.sum_weights = float(weights.sum())
+        self.first, self.positive = int(np.argmax(weights > 0)), int(np.count_nonzero(weights))
+        self.mean, self.scale, self.norm2 = np.zeros(p), np.ones(p), np.zeros(p)
+        self.explicit = np.ones(p, dtype=np.uint8)
+        if storage.n_samples == 0 or p == 0:
+            return
+        if storage.is_row_layout:
+            self._from_rows()
+        else:
+            self._from_columns(0, p)
+
+    def _from_columns(self, Py_ssize_t start, Py_ssize_t stop):
+        """Columns start to stop of a column layout."""
+        cdef double[::1] mean = self.mean, scale = self.scale, norm2 = self.norm2
+        cdef unsigned char[::1] explicit = self.explicit
+        cdef int64_t[::1] marks = np.full(self.storage.n_samples if self.weighted else 0, -1, dtype=np.int64)
+        cdef double rest, x0
+        cdef Py_ssize_t j
+        with nogil:
+            for j in range(start, stop):
+                x0 = self.first_value(j, &explicit[j], &rest, marks)
+                if self.centre:
+                    mean[j] = x0 + self.storage.dot(j, x0, &self.s[0]) / self.sum_weights
+                norm2[j] = self.norm(j, mean[j], rest, &scale[j])
+
+    cdef double first_value(self, Py_ssize_t j, unsigned char* explicit, double* rest,
+                            int64_t[::1] marks) noexcept nogil:
+        """x_0j; whether the column is shifted entry by entry; the weight of the rows not stored."""
+        cdef Py_ssize_t k, i, start, stop, stored = 0
+        cdef double x0 = 0, weight = 0
+        rest[0] = 0
+        if not self.storage.is_sparse():
+            return self.storage.value_at(j * self.storage.stride + self.first)
+        start, stop = self.storage.start(j), self.storage.start(j + 1)
+        if self.weighted:
+            for k in range(start, stop):
+                i = self.storage.row_at(k)
+                if self.s[i] > 0:
+                    if stored == 0:
+                        x0 = self.storage.value_at(k)
+                    stored += 1
+                    weight += self.s[i]
+        else:
+            stored = stop - start
+            weight = <double> stored
+            if stored:
+                x0 = self.storage.value_at(start)
+        explicit[0] = stored == self.positive
+        if explicit[0]:
+            return x0
+        rest[0] = self.sum_weights - weight
+        if self.weighted and rest[0] < CANCELLED * self.sum_weights:
+            for k in range(start, stop):
+                marks[self.storage.row_at(k)] = j
+            rest[0] = 0
+            for i in range(self.storage.n_samples):
+                if marks[i] != j:
+                    rest[0] += self.s[i]
+        return 0
+
+    cdef double norm(self, Py_ssize_t j, double mean, double rest, double* scale) noexcept nogil:
+        """||z_j||^2 in [1, 4), or 0, and the power of two that makes it so."""
+        cdef const double* s = &self.s[0] if self.weighted else NULL
+        cdef double square = self.storage.square(j, 1.0, mean, s) + rest * mean * mean
+        cdef double a = 1, largest
+        if not SMALL < square < LARGE:
+            largest = self.largest(j, mean)
+            if rest > 0:
+                largest = fmax(largest, fabs(mean))
+            if largest > 0:
+                a = ldexp(1.0, -max(ilogb(largest), -1022))
+            square = self.storage.square(j, a, mean, s) + rest * (a * mean) * (a * mean)
+        return self.scaled(square, a, mean, scale)
+
+    cdef double scaled(self, double square, double a, double mean, double* scale) noexcept nogil:
+        """a^-2 square, the norm squared, times the power of four that brings it into [1, 4)."""
+        cdef int exponent
+        scale[0] = 1
+        if sqrt(square) <= a * fabs(mean) * 4 * EPSILON * sqrt(self.sum_weights):
+            return 0
+        frexp(square, &exponent)
+        exponent = (exponent - 1 - ((exponent - 1) & 1)) // 2
+        scale[0] = ldexp(a, -exponent)
+        return ldexp(square, -2 * exponent)
+
+    cdef double largest(self, Py_ssize_t j, double mean) noexcept nogil:
+        """max |x_ij - mean| over the stored rows of positive weight."""
+        cdef Py_ssize_t k, count = self.storage.count(j)
+        cdef Py_ssize_t start = self.storage.start(j) if self.storage.is_sparse() else j * self.storage.stride
+        cdef double found = 0
+        for k in range(count):
+            if self.s[self.storage.row_at(start + k) if self.storage.is_sparse() else k] > 0:
+                found = fmax(found, fabs(self.storage.value_at(start + k) - mean))
+        return found
+
+    def _from_rows(self):
+        """A row layout in place; columns of extreme size again, a few at a time, as columns."""
+        cdef Py_ssize_t j, p = self.storage.n_features
+        cdef double[::1] mean, scale = self.scale, norm2 = self.norm2, square
+        rest = np.zeros(p)
+        again = np.zeros(p, dtype=bool)
+        unit = np.ones(p)
+        if self.storage.layout == DENSE_ROWS:
+            x0 = self.storage.X[self.first].astype(np.float64) if self.centre else np.zeros(p)
+            live = unit > 0
+        else:
+            x0, stored, weight = self._stored()
+            live = stored > 0
+            self.explicit = (stored == self.positive).astype(np.uint8)
+            x0[self.explicit == 0] = 0
+            rest = self.sum_weights - weight
+            rest[self.explicit == 1] = 0
+            if self.weighted:
+                again |= (self.explicit == 0) & (rest < CANCELLED * self.sum_weights)
+        if self.centre:
+            self.mean = x0 + self._row_sums(x0, None) / self.sum_weights
+            self.mean[~live] = 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = self._row_sums(self.mean, unit) + rest * np.square(self.mean)
+        mean, square = self.mean, squares
+        for j in range(p):
+            norm2[j] = self.scaled(square[j], 1.0, mean[j], &scale[j])
+        again |= live & ~((squares > SMALL) & (squares < LARGE))
+        again = np.flatnonzero(again)
+        for start in range(0, len(again), CHUNK):
+            self._again(again[start:start + CHUNK])
+
+    def _again(self, features):
+        X = self.storage.X
+        if self.storage.is_sparse():
+            X = sparse.csr_array(self.storage._arrays, shape=self.storage.shape)[:, features].tocsc()
+        else:
+            X = np.asfortranarray(X[:, features])
+        part = Moments(Storage(X), np.asarray(self.s) if self.weighted else None, self.centre)
+        self.mean[features], self.scale[features] = part.mean, part.scale
+        self.norm2[features], self.explicit[features] = part.norm2, part.explicit
+
+    def _row_sums(self, const double[::1] shift, const double[::1] a):
+        """sum_i s_i (x_ij - shift_j), or given a: sum_i s_i (a_j (x_ij - shift_j))^2."""
+        cdef Storage X = self.storage
+        cdef Py_ssize_t i, k, c, m, n = X.n_samples, p = X.n_features
+        cdef double[::1] out = np.zeros(p)
+        cdef const double* scale = &a[0] if a is not None else NULL
+        cdef double d
+        with nogil:
+            if X.layout == DENSE_ROWS:
+                for k in range((n + ROWS - 1) // ROWS):
+                    i = k * ROWS
+                    m = min(<Py_ssize_t> ROWS, n - i)
+                    X.add_rows(i, m, &shift[0], scale, &self.s[i], &out[0])
+            else:
+                for i in range(n):
+                    if not self.s[i] > 0:
+                        continue
+                    for k in range(X.start(i), X.start(i + 1)):
+                        c = X.row_at(k)
+                        d = X.value_at(k) - shift[c]
+                        out[c] += self.s[i] * (d if scale == NULL else (scale[c] * d) * (scale[c] * d))
+        return out.base
+
+    def _stored(self):
+        """Over the stored rows of positive weight: the first value, the count, the sum of weights."""
+        cdef Storage X = self.storage
+        cdef Py_ssize_t i, k, c, p = X.n_features
+        cdef double[::1] x0 = np.zeros(p), weight = np.zeros(p)
+        cdef int64_t[::1] stored = np.zeros(p, dtype=np.int64)
+        with nogil:
+            for i in range(X.n_samples):
+                if not self.s[i] > 0:
+                    continue
+                for k in range(X.start(i), X.start(i + 1)):
+                    c = X.row_at(k)
+                    if stored[c] == 0:
+                        x0[c] = X.value_at(k)
+                    stored[c] += 1
+                    weight[c] += self.s[i]
+        return x0.base, stored.base, weight.base

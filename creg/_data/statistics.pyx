@@ -1,0 +1,373 @@
+"""Sums over rows or columns of products: Gram matrices and cross products.
+
+    gram        Z'SZ                       cross       Z'SR
+    outer_gram  S^1/2 Z diag(d) Z' S^1/2
+
+Dense X goes through small float64 buffers, shifted, scaled and weighted, into BLAS.  Sparse X is
+scattered slice by slice, sum_i nnz_i^2 operations, and centred by algebra; columns
+with W mean_j^2 > 100 ||z_j||^2, where that would cancel, are taken as dense vectors.  Sums run over
+a partition that does not depend on the number of threads.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from scipy.linalg.cython_blas cimport dgemm, dsyrk
+
+from functools import partial
+
+import numpy as np
+
+from creg._data cimport leaves
+from creg._data.design cimport DesignView
+from creg._data.storage cimport DENSE_ROWS, SPARSE_ROWS, Box, Storage
+
+from creg._data.threads import parallel, pieces, single_blas
+
+cdef enum:
+    ROWS = 512             # of a block; twice as many where there are few columns
+    COLUMNS = 256
+    MANY_COLUMNS = 200
+    PARTS = 4              # partial sums at most
+    SLICE_ENTRIES = 65_536 # entries that are transposed at once
+
+SPARE = 2_000_000       # numbers that partial sums may hold, however small X is
+BLAS_WORK = 10_000_000  # multiplications below which BLAS is left as it is
+HEAVY = 100             # W mean^2 over ||z||^2 above which centring by algebra cancels too much
+CROSS_COLUMNS = 4       # right-hand sides from which a block is multiplied by BLAS
+
+
+def gram(DesignView view, int n_threads=1):
+    """Z'SZ.
+
+    Parameters
+    ----------
+    view : DesignView
+        In any layout.
+    n_threads : int, default=1
+        Threads; the result does not depend on it.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_features)
+        Full and symmetric; zero for constant columns.
+    """
+    live = view.norm2 > 0
+    if not view.storage.issparse:
+        return _mirrored(_dense(view, view.scale * live, None, None, n_threads))
+    heavy = _heavy(view)
+    mean = view.mean * view.scale * live
+    G = _scattered(view.storage, True, _root_weights(view), view.scale * live, n_threads)
+    _subtract_means(G, view.sum_weights, mean)
+    _mirrored(G)
+    unit = np.zeros(view.n_features)
+    for j in np.flatnonzero(heavy):
+        unit[j] = 1
+        G[j] = G[:, j] = view.correlations_of(view.product(unit), n_threads)
+        unit[j] = 0
+    np.fill_diagonal(G, view.norm2)
+    return G
+
+
+def cross(DesignView view, R, int n_threads=1):
+    """Z'SR of shape (n_features,) or (n_features, k), for R of shape (n_samples,) or (n_samples, k)."""
+    R = np.asarray(R, dtype=np.float64)
+    if view.storage.issparse or R.ndim == 1 or R.shape[1] < CROSS_COLUMNS:
+        return view.correlations_of(R, n_threads)
+    if view.centred:
+        s = np.ones(view.n_samples) if view.weights is None else view.weights
+        R = R - (s @ R) / view.sum_weights
+    R = np.asfortranarray(R * _root_weights(view)[:, None])
+    return _dense(view, view.scale * (view.norm2 > 0), R, None, n_threads)
+
+
+def outer_gram(DesignView view, d=None, int n_threads=1):
+    """S^1/2 Z diag(d) Z' S^1/2.
+
+    Parameters
+    ----------
+    view : DesignView
+        In any layout.
+    d : ndarray of shape (n_features,), optional
+        Nonnegative; ones by default.
+    n_threads : int, default=1
+        Threads; the result does not depend on it.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_samples)
+        Full and symmetric.
+    """
+    root_d = np.ones(view.n_features) if d is None else np.sqrt(np.asarray(d, dtype=np.float64))
+    root_d = root_d * (view.norm2 > 0)
+    if not view.storage.issparse:
+        return _mirrored(_dense(view, view.scale * root_d, None, True, n_threads))
+    root = _root_weights(view)
+    heavy = _heavy(view)
+    light = root_d * ~heavy
+    K = _scattered(view.storage, False, view.scale * light, root, n_threads)
+    if view.centred:
+        # z_ij z_kj = x_ij x_kj - mean_j (x_ij + x_kj) + mean_j^2, summed with d_j
+        mean = view.mean * view.scale
+        v = np.square(light) * mean
+        constant = v @ mean
+        t = view.product(v, n_threads) + constant
+        _subtract_sums(K, root, root * (t - constant / 2))
+    heavy = np.flatnonzero(heavy & (root_d > 0))
+    for start in range(0, len(heavy), COLUMNS):
+        columns = heavy[start:start + COLUMNS]
+        v = np.zeros((view.n_features, len(columns)))
+        v[columns, np.arange(len(columns))] = root_d[columns]
+        block = view.product(v, n_threads) * root[:, None]
+        block -= np.outer(root, root @ block / view.sum_weights)
+        _add_outer_products(K, np.asfortranarray(block))
+    return _mirrored(K)
+
+
+def _root_weights(view):
+    return np.ones(view.n_samples) if view.weights is None else np.sqrt(view.weights)
+
+
+def _heavy(view):
+    return view.sum_weights * np.square(view.mean * view.scale) > HEAVY * view.norm2
+
+
+def _n_parts(Py_ssize_t length, Py_ssize_t block, Py_ssize_t rows, Py_ssize_t columns):
+    """How many partial sums of shape (rows, columns) a sum over `length` may have: 1, 2 or 4."""
+    blocks = -(-length // block)
+    spare = max(length * max(rows, columns) // 10, SPARE) // max(rows * columns, 1)
+    return 4 if blocks >= 4 and spare >= 3 else 2 if blocks >= 2 and spare >= 1 else 1
+
+
+def _dense(DesignView view, scale, R, outer, int n_threads):
+    """Sums over blocks of rows (outer: of columns); the upper triangle of a Gram matrix, or with R Z'R."""
+    cdef Py_ssize_t n = view.n_samples, p = view.n_features
+    length, size = (p, n) if outer else (n, p)
+    shape = (size, size) if R is None else (size, R.shape[1])
+    block = COLUMNS if outer else ROWS if p >= MANY_COLUMNS else 2 * ROWS
+    n_parts = _n_parts(length, block, *shape)
+    sums = [np.zeros(shape, order="C" if R is None else "F") for _ in range(n_parts)]
+    parts = pieces(length, n_parts, block)
+    stop = []
+    tasks = [partial(_dense_part, view, scale, _root_weights(view), (R, bool(outer), block), sums[k], parts[k],
+                     stop) for k in range(len(parts))]
+    if length * size * shape[1] < BLAS_WORK:
+        parallel(tasks, 1)
+    else:
+        with single_blas():
+            parallel(tasks, n_threads)
+    for part in sums[1:]:
+        sums[0] += part
+    return sums[0]
+
+
+def _dense_part(DesignView view, const double[::1] scale, const double[::1] root, what, out, part, stop):
+    """Add blocks part[0] to part[1] to out; ends early once stop holds anything."""
+    R, outer, block = what
+    cdef Py_ssize_t start = part[0], end = part[1], step = block, i = start
+    cdef bint by_columns = outer, by_rows = view.storage.layout == DENSE_ROWS
+    cdef int size = out.shape[0], width = out.shape[1], k, ld, n = view.n_samples
+    cdef double[::1] buffer = np.empty(size * min(step, max(end - start, 1)))
+    cdef double[::1, :] right
+    cdef double[::1] means = np.empty(step)
+    cdef double[::1] flat = out.ravel(order="K")
+    cdef double one = 1
+    cdef Box box
+    cdef char trans = b"T" if by_rows == by_columns else b"N"
+    cdef char lower = b"L", plain = b"N"
+    cdef double* target = &flat[0] if size * width else NULL
+    cdef double* right_start = NULL
+    if R is not None:
+        right = R
+        right_start = &right[0, 0]
+    if target == NULL:
+        return
+    while i < end and not stop:
+        with nogil:
+            k = <int> min(step, end - i)
+            box.row, box.row_stop, box.column, box.column_stop = 0, view.n_samples, 0, view.n_features
+            if by_columns:
+                box.column, box.column_stop = i, i + k
+            else:
+                box.row, box.row_stop = i, i + k
+            ld = k if trans == b"T" else size
+            view.storage.fill(&box, &view._mean[0], &scale[0], &root[0], &buffer[0])
+            if by_columns and view.centred:
+                _project(view.n_samples, k, by_rows, &root[0], view.sum_weights, &buffer[0], &means[0])
+            if right_start == NULL:
+                dsyrk(&lower, &trans, &size, &k, &one, &buffer[0], &ld, &one, target, &size)
+            else:
+                dgemm(&trans, &plain, &size, &width, &k, &one, &buffer[0], &ld, right_start + i, &n,
+                      &one, target, &size)
+        i += step
+        try:
+            PyErr_CheckSignals()
+        except BaseException:
+            stop.append(True)
+            raise
+
+
+cdef void _project(Py_ssize_t n, Py_ssize_t k, bint by_rows, const double* root, double W, double* block,
+                   double* means) noexcept nogil:
+    """b_j -= root root'b_j / W for the k columns of a block: what the rounding of the means left."""
+    cdef Py_ssize_t i, j
+    if not by_rows:
+        for j in range(k):
+            leaves.creg_add(n, -leaves.creg_inner(n, root, block + j * n) / W, root, block + j * n)
+        return
+    for j in range(k):
+        means[j] = 0
+    for i in range(n):
+        leaves.creg_add(k, root[i] / W, block + i * k, means)
+    for i in range(n):
+        leaves.creg_add(k, -root[i], means, block + i * k)
+
+
+def _add_outer_products(double[:, ::1] K, double[::1, :] A):
+    """K += A A', the upper triangle."""
+    cdef int n = A.shape[0], k = A.shape[1]
+    cdef double one = 1
+    cdef char lower = b"L", plain = b"N"
+    if n and k:
+        with single_blas(), nogil:
+            dsyrk(&lower, &plain, &n, &k, &one, &A[0, 0], &n, &one, &K[0, 0], &n)
+
+
+def _scattered(Storage storage, bint by_rows, factor, unit, int n_threads):
+    """The upper triangle of sum over slices i of v_i v_i', v_ik = factor_i unit_k x_ik."""
+    cdef Py_ssize_t size = storage.n_features if by_rows else storage.n_samples
+    out = np.zeros((size, size))
+    slices = _Slices(storage, by_rows)
+    ranges = pieces(size, 1 if n_threads <= 1 or slices.work < BLAS_WORK else 2 * n_threads)
+    parallel([partial(slices.scatter, factor, unit, out, *ends) for ends in ranges], n_threads)
+    return out
+
+
+cdef class _Slices:
+    """The rows (or columns) of a sparse X one after the other, transposed in blocks if need be."""
+
+    cdef Storage storage
+    cdef bint native
+    cdef Py_ssize_t length, size
+    cdef Py_ssize_t[::1] counts
+    cdef readonly double work
+    cdef object stop
+
+    def __init__(self, Storage storage, bint by_rows):
+        cdef Py_ssize_t i, k
+        self.storage, self.stop = storage, []
+        self.native = (storage.layout == SPARSE_ROWS) == by_rows
+        self.length, self.size = storage.shape if by_rows else storage.shape[::-1]
+        self.counts = np.zeros(self.length + 1, dtype=np.intp)
+        self.work = 0
+        with nogil:
+            if self.native:
+                for i in range(self.length):
+                    self.counts[i] = storage.start(i + 1) - storage.start(i)
+            else:
+                for k in range(storage.start(0), storage.start(self.size)):
+                    self.counts[storage.row_at(k)] += 1
+            for i in range(self.length):
+                self.work += <double> self.counts[i] * self.counts[i]
+
+    def scatter(self, const double[::1] factor, const double[::1] unit, double[:, ::1] out,
+                Py_ssize_t low, Py_ssize_t high):
+        """Add v_ia v_ib to out[a, b] for low <= a < high, a <= b."""
+        cdef Py_ssize_t target = max(4 * self.size, <Py_ssize_t> SLICE_ENTRIES)
+        cdef Py_ssize_t[::1] at = np.empty(target + self.size + 1, dtype=np.intp)
+        cdef double[::1] v = np.empty(target + self.size + 1)
+        cdef Py_ssize_t[::1] cursor = np.empty(0 if self.native else self.size, dtype=np.intp)
+        cdef Py_ssize_t[::1] ends = np.empty(0 if self.native else self.length, dtype=np.intp)
+        cdef Py_ssize_t first = 0, last, total, i, k, begin
+        for k in range(cursor.shape[0]):
+            cursor[k] = self.storage.start(k)
+        while first < self.length and not self.stop:
+            with nogil:
+                last, total = first, 0
+                while last < self.length and (last == first or total + self.counts[last] <= target):
+                    total += self.counts[last]
+                    last += 1
+                if self.native:
+                    self.load(first, last, &at[0], &v[0])
+                else:
+                    self.transpose(first, last, cursor, ends, &at[0], &v[0])
+                begin = 0
+                for i in range(first, last):
+                    if factor[i] != 0:
+                        for k in range(begin, begin + self.counts[i]):
+                            v[k] *= factor[i] * unit[at[k]]
+                        _add_products(self.counts[i], &at[begin], &v[begin], low, high, out)
+                    begin += self.counts[i]
+            first = last
+            try:
+                PyErr_CheckSignals()
+            except BaseException:
+                self.stop.append(True)
+                raise
+
+    cdef void load(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* at, double* v) noexcept nogil:
+        cdef Py_ssize_t start = self.storage.start(first), k
+        for k in range(self.storage.start(last) - start):
+            at[k] = self.storage.row_at(start + k)
+            v[k] = self.storage.value_at(start + k)
+
+    cdef void transpose(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t[::1] cursor, Py_ssize_t[::1] ends,
+                        Py_ssize_t* at, double* v) noexcept nogil:
+        """Entries of slices first to last, in order; cursor is where each stored line goes on."""
+        cdef Py_ssize_t i, j, k, end, begin = 0
+        for i in range(first, last):
+            ends[i] = begin
+            begin += self.counts[i]
+        for j in range(self.size):
+            k, end = cursor[j], self.storage.start(j + 1)
+            while k < end:
+                i = self.storage.row_at(k)
+                if i >= last:
+                    break
+                at[ends[i]] = j
+                v[ends[i]] = self.storage.value_at(k)
+                ends[i] += 1
+                k += 1
+            cursor[j] = k
+
+
+cdef void _add_products(Py_ssize_t count, const Py_ssize_t* at, const double* v, Py_ssize_t low,
+                        Py_ssize_t high, double[:, ::1] out) noexcept nogil:
+    cdef Py_ssize_t a, b
+    cdef double* line
+    cdef double factor
+    for a in range(count):
+        if low <= at[a] < high and v[a] != 0:
+            line = &out[at[a], 0]
+            factor = v[a]
+            for b in range(a, count):
+                line[at[b]] += factor * v[b]
+
+
+def _subtract_means(double[:, ::1] G, double W, const double[::1] mean):
+    """G_jk -= W mean_j mean_k, the upper triangle."""
+    cdef Py_ssize_t j, k
+    with nogil:
+        for j in range(G.shape[0]):
+            if mean[j] != 0:
+                for k in range(j, G.shape[0]):
+                    G[j, k] -= (W * mean[j]) * mean[k]
+
+
+def _subtract_sums(double[:, ::1] K, const double[::1] u, const double[::1] v):
+    """K_ik -= u_i v_k + v_i u_k, the upper triangle."""
+    cdef Py_ssize_t i, k
+    with nogil:
+        for i in range(K.shape[0]):
+            for k in range(i, K.shape[0]):
+                K[i, k] -= u[i] * v[k] + v[i] * u[k]
+
+
+def _mirrored(double[:, ::1] G):
+    """G with the lower triangle filled in from the upper one."""
+    cdef Py_ssize_t i, j, a, b, tile = 64, n = G.shape[0]
+    with nogil:
+        for a in range((n + tile - 1) // tile):
+            for b in range(a + 1):
+                for i in range(a * tile, min((a + 1) * tile, n)):
+                    for j in range(b * tile, min((b + 1) * tile, i)):
+                        G[i, j] = G[j, i]
+    return G.base

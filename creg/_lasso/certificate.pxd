@@ -1,0 +1,17 @@
+from creg._lasso.penalty cimport Penalty
+
+
+cdef struct DualPoint:
+    # theta = scale * r; gap = P(coef) - D(theta), an upper bound, rounding included
+    double gap
+    double scale
+    double residual_norm   # ||r||
+    double residual_error  # ||r - (y - Z coef)||, a bound: rounding, and what projecting moved
+    double error           # |gradient_j - <z_j, r>| <= error * ||z_j||
+
+
+cdef void duality_gap(const Penalty* penalty, const double* coef, const double* gradient,
+                      const double* norm, const Py_ssize_t* features, Py_ssize_t count,
+                      DualPoint* dual) noexcept nogil
+
+cdef bint is_screened(double c, double slope, double t, double lower, double upper) noexcept nogil

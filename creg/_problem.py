@@ -1,0 +1,316 @@
+"""Problems in kernel units: design, target, weights and penalty, and the way back.
+
+All that is known about units is here. With P the user's objective, n the number of rows and
+weights s that sum to n, the kernels minimise
+
+    P_k(u) = ||y_k - Z u||^2 / 2 + sum_j l1 a_j |u_j| + l2 b_j u_j^2 / 2   ( = n P / unit^2 )
+
+    y_k = (y - mean) / unit,  z_j = (x_j - mean_j) scale_j,  coef_j = unit scale_j u_j,
+    l1 = n alpha l1_ratio / unit,  a_j = v_j d_j,  l2 = n alpha (1 - l1_ratio),  b_j = v_j d_j^2,
+
+d_j = scale_j, or scale_j sd_j = ||z_j|| / sqrt(n) where the penalty acts on standardised columns.
+unit and scale_j are powers of two, so rescaled data take the same path bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creg._data.design import DesignView
+from creg._data.statistics import gram
+from creg._data.storage import Storage
+from creg._data.threads import single_blas
+from creg._lasso.working_set import WorkingSetSolver
+from creg._solution import Solution, Status
+
+Float = NDArray[np.float64]
+
+EPS = float(np.finfo(np.float64).eps)
+# Widest design whose whole Gram matrix is made: 8 p^2 bytes, 32 MB.
+LARGEST_GRAM = 2000
+# alpha_max is raised by this much, so that rounding lets no feature in at it.
+ALPHA_MAX_SLACK = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """What is added to the squared error, but for its strength alpha.
+
+    Attributes
+    ----------
+    l1_ratio : float
+    weights : (n_features,) or None
+        v: 0 leaves a feature unpenalised, inf leaves it out.
+    lower, upper : float or (n_features,)
+        On the user's coefficients.
+    standardize : bool
+        The penalty acts on the coefficients of the standardised columns.
+    """
+
+    l1_ratio: float = 1.0
+    weights: Float | None = None
+    lower: float | Float = -np.inf
+    upper: float | Float = np.inf
+    standardize: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to solve: see the estimators' parameters of the same names."""
+
+    tol: float = 1e-8
+    max_iter: int | None = 10_000
+    n_threads: int = 1
+    solver: str = "auto"
+
+
+class Data:
+    """What depends on X and the sample weights alone, shared by targets and penalties.
+
+    Parameters
+    ----------
+    storage : Storage
+    sample_weight : (n_samples,) or None
+    fit_intercept : bool
+    scaled : bool
+        Whether `scale_` will be asked for.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        sample_weight: Float | None,
+        fit_intercept: bool,
+        *,
+        scaled: bool = False,
+    ) -> None:
+        columns = storage.columns()
+        weights = rescaled(sample_weight)
+        self.fit_intercept = fit_intercept
+        self.view = DesignView(columns, weights, centre=fit_intercept)
+        self.scaled = scaled
+
+    @cached_property
+    def scale_(self) -> Float:
+        """Standard deviations (root mean squares without an intercept); 1 for constant columns."""
+        view = self.view
+        spread = np.sqrt(view.norm2 / view.sum_weights) / view.scale
+        return np.where(view.norm2 > 0, spread, 1.0)
+
+    def gram_pays(self, n_alphas: int) -> bool:
+        """Whether Z'SZ is worth making: no wider than a column is long, by stored entries."""
+        n, p = self.view.n_samples, self.view.n_features
+        entries = self.view.storage.size
+        return p < n and p * p <= entries and p <= (LARGEST_GRAM if n_alphas >= 10 else 500)
+
+    @cached_property
+    def gram(self) -> Float:
+        """Z'SZ, (n_features, n_features)."""
+        with single_blas():
+            return gram(self.view)
+
+
+def rescaled(sample_weight: Float | None) -> Float | None:
+    """Weights that sum to the number of rows; None where they are all equal."""
+    if sample_weight is None or np.all(sample_weight == sample_weight[0]):
+        return None
+    largest = sample_weight.max()
+    shares = sample_weight / largest
+    return np.asarray(shares * (len(shares) / shares.sum()))
+
+
+def centred_target(y: Float, weights: Float | None, centre: bool) -> tuple[Float, float, float]:
+    """(y_k, mean, unit): y = mean + unit y_k, 1 <= ||y_k|| < 2, or y_k = 0 for a constant y."""
+    y = np.asarray(y, dtype=np.float64)
+    seen = y if weights is None else y[weights > 0]
+    mean = 0.0
+    if centre:
+        shifted = y - seen[0]
+        mean = float(seen[0] + np.average(shifted, weights=weights))
+    centred = y - mean
+    if weights is not None:
+        centred[weights == 0] = 0.0
+    largest = float(np.abs(centred).max())
+    if largest == 0.0 or (centre and largest <= 4 * EPS * abs(mean)):
+        return np.zeros_like(centred), mean, 1.0
+    unit = float(2.0 ** np.floor(np.log2(largest)))
+    centred /= unit
+    squares = centred * centred if weights is None else weights * centred * centred
+    factor = float(2.0 ** np.floor(0.5 * np.log2(squares.sum())))
+    centred /= factor
+    return centred, mean, unit * factor
+
+
+class L1Problem:
+    """One target under one penalty, to be solved at any alphas.
+
+    Parameters
+    ----------
+    data : Data
+    y : (n_samples,) float64
+    penalty : Penalty
+    """
+
+    def __init__(self, data: Data, y: Float, penalty: Penalty) -> None:
+        view = data.view
+        p = view.n_features
+        self.data, self.penalty = data, penalty
+        self.target, self.target_mean, self.unit = centred_target(
+            y, view.weights, data.fit_intercept
+        )
+        v = np.ones(p) if penalty.weights is None else np.asarray(penalty.weights, dtype=float)
+        d = np.sqrt(view.norm2 / view.sum_weights) if penalty.standardize else view.scale
+        finite = np.isfinite(v)
+        self._v = np.where(finite, v, 1.0)
+        self._a, self._b = self._v * d, self._v * d * d
+        to_kernel = 1.0 / view.scale
+        self._lower, self._upper = (
+            np.ascontiguousarray(np.broadcast_to(bound, p) * to_kernel / self.unit, dtype=float)
+            for bound in (penalty.lower, penalty.upper)
+        )
+        takes_part = finite & (view.norm2 > 0) & ((self._lower < 0) | (self._upper > 0))
+        self._features = np.flatnonzero(takes_part)
+        self._solvers: dict[bool, WorkingSetSolver] = {}
+
+    @property
+    def _unpenalised(self) -> NDArray[np.intp]:
+        return self._features[self._v[self._features] == 0.0]
+
+    @cached_property
+    def _null_model(self) -> tuple[Float, float]:
+        """The residual of the best unpenalised fit within the bounds and half its square."""
+        view, bare = self.data.view, self._unpenalised
+        r = self.target
+        if len(bare) and self.target.any():
+            zeros = np.zeros(view.n_features)
+            solver = WorkingSetSolver(
+                view, self.target, zeros, zeros, self._lower, self._upper, bare
+            )
+            solver.solve(0.0, 0.0, 0.0, 1e-15, 10_000)
+            r = self.target - view.product(solver.descent.coef)
+        weights = view.weights
+        half = 0.5 * float(r @ r if weights is None else r @ (weights * r))
+        # what rounding leaves of a target that the unpenalised features explain
+        return (r, half) if half > 1e-26 or not len(bare) else (np.zeros_like(r), 0.0)
+
+    @cached_property
+    def null_objective(self) -> float:
+        """The objective with all penalised coefficients 0, in the user's units."""
+        return self._null_model[1] * self.unit * self.unit / self.data.view.n_samples
+
+    @cached_property
+    def alpha_max(self) -> float:
+        """The smallest alpha at which all penalised coefficients are zero (0: at any alpha)."""
+        j = self._features[self._v[self._features] > 0.0]
+        r, half = self._null_model
+        if not len(j) or half == 0.0:
+            return 0.0
+        c = self.data.view.correlations_of(r)[j]
+        upwards = np.where(self._upper[j] > 0, c, 0.0) / self._a[j]
+        downwards = np.where(self._lower[j] < 0, -c, 0.0) / self._a[j]
+        largest = max(0.0, float(upwards.max()), float(downwards.max()))
+        if largest <= 1e-14:
+            return 0.0
+        alpha = largest / self.data.view.n_samples * self.unit / self.penalty.l1_ratio
+        return alpha * (1.0 + ALPHA_MAX_SLACK)
+
+    def solve(
+        self, alphas: Sequence[float], options: Options, start: Float | None = None
+    ) -> Iterator[Solution]:
+        """Solve at each alpha, in the order given, each from the solution before.
+
+        Parameters
+        ----------
+        alphas : sequence of float
+            Descending for speed.
+        options : Options
+        start : (n_features,), optional
+            Coefficients to begin from, in the user's units.
+        """
+        n, ratio = self.data.view.n_samples, self.penalty.l1_ratio
+        l1 = [alpha * ratio * n / self.unit for alpha in alphas]
+        l2 = [alpha * (1.0 - ratio) * n for alpha in alphas]
+        null = self._null_model[1]
+        coef = None if start is None else self._to_kernel(start)
+        for k, alpha in enumerate(alphas):
+            known = (alpha == 0.0) in self._solvers
+            solver = self._solver(alpha == 0.0, len(alphas), options.n_threads)
+            reads = solver.reads if known else 0.0
+            if coef is not None:
+                solver.start(coef)
+                coef = None
+            if not self.target.any():
+                solver.start(np.zeros(len(self._a)))
+            base = 0.5 * solver.descent.squared_y if alpha == 0.0 else null
+            gap, n_iter, status = solver.solve(
+                l1[k],
+                l2[k],
+                l1[k + 1] if k + 1 < len(alphas) else l1[k],
+                options.tol * base,
+                options.max_iter,
+            )
+            yield self._solution(
+                solver, gap, base, n_iter, Status(status), solver.reads - reads
+            )
+
+    def _solver(self, unpenalised: bool, n_alphas: int, n_threads: int) -> WorkingSetSolver:
+        """The solver of the penalised problem, or of plain least squares."""
+        if unpenalised not in self._solvers:
+            data = self.data
+            zeros = np.zeros(len(self._a))
+            pays = data.gram_pays(n_alphas)
+            self._solvers[unpenalised] = WorkingSetSolver(
+                data.view,
+                self.target,
+                zeros if unpenalised else self._a,
+                zeros if unpenalised else self._b,
+                self._lower,
+                self._upper,
+                self._features,
+                gram=data.gram if pays else None,
+                cross=data.view.correlations_of(self.target) if pays else None,
+                n_threads=n_threads,
+            )
+        return self._solvers[unpenalised]
+
+    def _to_kernel(self, coef: Float) -> Float:
+        """User's coefficients in kernel units, those that take no part 0."""
+        out = np.zeros(len(coef))
+        j = self._features
+        out[j] = np.clip(
+            coef[j] / self.data.view.scale[j] / self.unit, self._lower[j], self._upper[j]
+        )
+        return out
+
+    def _solution(
+        self,
+        solver: WorkingSetSolver,
+        gap: float,
+        null: float,
+        n_iter: int,
+        status: Status,
+        reads: float,
+    ) -> Solution:
+        view, unit = self.data.view, self.unit
+        indices = np.flatnonzero(solver.descent.coef)
+        values = solver.descent.coef[indices] * view.scale[indices] * unit
+        to_user = unit * unit / view.n_samples
+        intercept = 0.0
+        if self.data.fit_intercept:
+            intercept = self.target_mean - float(values @ view.mean[indices])
+        return Solution(
+            indices=indices,
+            values=values,
+            intercept=intercept,
+            dual_gap=gap * unit / view.n_samples * unit,
+            null_objective=null * to_user,
+            n_iter=n_iter,
+            status=status,
+            reads=reads,
+            loss=solver.half_squared_residual * to_user,
+        )

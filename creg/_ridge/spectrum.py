@@ -1,0 +1,169 @@
+"""Ridge by decompositions: eigenvalues of the Gram matrix, and below it singular values of X.
+
+The singular values are those of R, Z = Q R made by blocks of rows (n > p), or of Z itself (n <= p);
+rank is decided on columns at unit norm, and where the answer is not unique the one with the least
+sum_j sigma_j^2 w_j^2 is taken: at alpha = 0 the least norm of the caller's coefficients.
+"""
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from creg._ridge.cholesky import Projection
+from creg._ridge.system import EPS, RidgeSystem
+
+Float = NDArray[np.float64]
+
+
+class EigenFactor:
+    """A = Q diag(values) Q', Q written over A."""
+
+    def __init__(self, A: Float) -> None:
+        values, self._vectors = scipy.linalg.eigh(
+            A.T, lower=False, driver="evd", overwrite_a=True, check_finite=False
+        )
+        self._values = values[:, None]
+        self.rcond = max(float(values[0]), 0.0) / float(values[-1])
+
+    def solve(self, rhs: Float) -> Float:
+        """A^-1 rhs."""
+        return self._vectors @ ((self._vectors.T @ rhs) / self._values)
+
+
+def singular(system: RidgeSystem, alpha: float, Y: Float) -> Float:
+    """Coefficients in kernel units, (n_columns, t), of the centred targets Y (n_samples, t)."""
+    if system.view.n_samples > system.n_columns:
+        return _tall(system, alpha, Y)
+    return _wide(system, alpha, Y)
+
+
+def minimum_norm(A: Float, B: Float, metric: Float, tolerance: float) -> Float:
+    """Least squares ||A w - B||, of all solutions the one with the least ||metric * w||.
+
+    Parameters
+    ----------
+    A : (k, m), B : (k, t)
+    metric : (m,)
+        >= 0.
+    tolerance : float
+        Singular values of A at unit column norms below it times the largest are zeros.
+    """
+    norms = np.linalg.norm(A, axis=0)
+    norms[norms == 0] = 1.0
+    U, values, Vt = _svd(A / norms)
+    rank = int(np.count_nonzero(values > tolerance * values[0])) if values.size else 0
+    w = Vt[:rank].T @ ((U[:, :rank].T @ B) / values[:rank, None])
+    if rank < A.shape[1]:
+        null = _complement(Vt[:rank])
+        w = _least(w, null, metric / norms)
+    return w / norms[:, None]
+
+
+def _svd(A: Float) -> tuple[Float, Float, Float]:
+    try:
+        return scipy.linalg.svd(A, full_matrices=False, check_finite=False)
+    except np.linalg.LinAlgError:
+        return scipy.linalg.svd(A, full_matrices=False, check_finite=False, lapack_driver="gesvd")
+
+
+def _complement(rows: Float) -> Float:
+    """Orthonormal columns that span what the orthonormal rows (r, m) do not."""
+    if not rows.shape[0]:
+        return np.eye(rows.shape[1])
+    return scipy.linalg.qr(rows.T, check_finite=False)[0][:, rows.shape[0] :]
+
+
+def _least(w: Float, null: Float, metric: Float) -> Float:
+    """The w + null t with the least ||metric * .||, for metrics of any spread."""
+    largest = float(metric.max())
+    if not largest > 0:
+        return w
+    metric = (metric / largest)[:, None]
+    # rows in descending size: Householder QR with pivoting is then accurate row by row
+    N = metric * null
+    order = np.argsort(-np.max(np.abs(N), axis=1), kind="stable")
+    Q, R, pivots = scipy.linalg.qr(N[order], mode="economic", pivoting=True, check_finite=False)
+    diagonal = np.abs(np.diag(R))
+    rank = int(np.count_nonzero(diagonal > 1e-290))
+    t = np.zeros((null.shape[1], w.shape[1]))
+    t[pivots[:rank]] = scipy.linalg.solve_triangular(
+        R[:rank, :rank], Q[:, :rank].T @ (metric * w)[order], check_finite=False
+    )
+    return w - null @ t
+
+
+def _tall(system: RidgeSystem, alpha: float, Y: Float) -> Float:
+    m = system.n_columns
+    n = system.view.n_samples
+    target = system.times_root_weights(Y.copy(order="F"))
+    R = np.zeros((0, m + Y.shape[1]))
+    step = max(2 * R.shape[1], 256)
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        block = np.empty((R.shape[0] + stop - start, R.shape[1]), order="F")
+        block[: R.shape[0]] = R
+        block[R.shape[0] :, :m] = system.rows(start, stop)
+        block[R.shape[0] :, m:] = target[start:stop]
+        R = _triangle(block)
+    system.reads += 1
+    if alpha > 0:
+        # sqrt(alpha) sigma: as rows of X whose target is 0
+        extra = np.zeros((m, R.shape[1]))
+        np.fill_diagonal(extra, np.sqrt(system.penalty(alpha)))
+        R = _triangle(np.asfortranarray(np.vstack([R, extra])))
+    return minimum_norm(R[:m, :m], R[:m, m:], system.sigma, system.rank_tolerance())
+
+
+def _triangle(block: Float) -> Float:
+    """R of a QR of the block, which is overwritten."""
+    factor = lapack.dgeqrf(block, overwrite_a=1)[0]
+    return np.triu(factor[: min(factor.shape)])
+
+
+def _wide(system: RidgeSystem, alpha: float, Y: Float) -> Float:
+    projection = Projection(system)
+    target = projection.off(system.times_root_weights(Y.copy(order="F")))
+    W = np.zeros((system.n_columns, Y.shape[1]))
+    which = projection.penalised
+    sigma = system.sigma[which]
+    A = projection.off(system.dense_columns(which))
+    system.reads += 1
+    if alpha == 0:
+        W[which] = _wide_least_squares(A, target, sigma, system.rank_tolerance())
+    else:
+        smallest = float(sigma.min())
+        A *= smallest / sigma
+        penalty = (alpha * smallest) * smallest
+        Q, U, values = _row_space(A)
+        kept = values > EPS * max(A.shape) * values[0]
+        damped = np.where(kept, values / (values**2 + penalty), 0.0)[:, None]
+        W[which] = (smallest / sigma)[:, None] * (Q @ (damped * (U.T @ target)))
+    return projection.complete(system, W, Y)
+
+
+def _row_space(A: Float) -> tuple[Float, Float, Float]:
+    """Q, U, values with A = U diag(values) Q', for A (n, m), n <= m."""
+    Q, R = scipy.linalg.qr(A.T, mode="economic", check_finite=False)
+    V, values, Ut = _svd(R)
+    return Q @ V, Ut.T, values
+
+
+def _wide_least_squares(A: Float, B: Float, metric: Float, tolerance: float) -> Float:
+    norms = np.linalg.norm(A, axis=0)
+    norms[norms == 0] = 1.0
+    A = A / norms
+    Q, U, values = _row_space(A)
+    rank = int(np.count_nonzero(values > tolerance * values[0]))
+    # the solutions are Q_r' w = right, w of the columns at unit norm
+    right = (U[:, :rank].T @ B) / values[:rank, None]
+    if rank == norms.size:
+        return Q @ right / norms[:, None]
+    metric = metric / norms
+    Q = Q[:, :rank] * (metric.min() / metric)[:, None]
+    order = np.argsort(-np.max(np.abs(Q), axis=1), kind="stable")
+    basis, R, pivots = scipy.linalg.qr(Q[order], mode="economic", pivoting=True, check_finite=False)
+    z = basis @ scipy.linalg.solve_triangular(R, right[pivots], trans="T", check_finite=False)
+    w = np.empty_like(z)
+    w[order] = z
+    return w * (metric.min() / metric / norms)[:, None]

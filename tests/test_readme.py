@@ -1,0 +1,27 @@
+"""The README's code runs, in the order in which it stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def test_python_blocks() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert blocks
+    exec(compile("\n".join(blocks), str(README), "exec"), {})
+    pyplot.close("all")
+
+
+def test_setup_commands_are_single_lines() -> None:
+    lines = README.read_text("utf-8").splitlines()
+    commands = [line for line in lines if line.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert "-m creg" in commands[0]
+    assert "pytest" in commands[1]
