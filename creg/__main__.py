@@ -78,14 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table, title = _data(chosen.file, chosen.target)
         if not File(chosen.plot).resolve().parent.is_dir():
             _fail(f"--plot {chosen.plot}: there is no such folder")
-        design = Design(table.X)
-        y = check_single_target(table.y, design.shape[0], "creg")
+        design, y = _checked(table)
         ratio = L1_RATIOS.get(chosen.model)
         fits = _ridge(design, y) if ratio is None else _l1(design, y, ratio)
     except BadFileError as error:
         _fail(str(error))
-    except (ValueError, TypeError) as error:
-        _fail(str(error).splitlines()[0])
     except MemoryError:
         _fail("there is not enough memory for this")
     except KeyboardInterrupt:
@@ -128,6 +125,14 @@ def _data(file: str | None, target: str | None) -> tuple[Table, str]:
     X = np.asfortranarray(products.fit_transform(data.data))
     names = list(products.get_feature_names_out(data.feature_names))
     return Table(X, data.target, names), "diabetes with interactions up to degree 3"
+
+
+def _checked(table: Table) -> tuple[Design, NDArray[np.float64]]:
+    try:
+        design = Design(table.X)
+        return design, check_single_target(table.y, design.shape[0], "creg")
+    except (ValueError, TypeError) as error:
+        raise BadFileError(str(error).splitlines()[0]) from error
 
 
 def _names(table: Table) -> NDArray[np.object_] | None:

@@ -239,7 +239,7 @@ class L1Problem:
         coef = None if start is None else self._to_kernel(start)
         for k, alpha in enumerate(alphas):
             known = (alpha == 0.0) in self._solvers
-            solver = self._solver(alpha == 0.0, len(alphas), options.n_threads)
+            solver = self._solver(alpha == 0.0, len(alphas), options)
             reads = solver.reads if known else 0.0
             if coef is not None:
                 solver.start(coef)
@@ -258,7 +258,7 @@ class L1Problem:
                 solver, gap, base, n_iter, Status(status), solver.reads - reads
             )
 
-    def _solver(self, unpenalised: bool, n_alphas: int, n_threads: int) -> WorkingSetSolver:
+    def _solver(self, unpenalised: bool, n_alphas: int, options: Options) -> WorkingSetSolver:
         """The solver of the penalised problem, or of plain least squares."""
         if unpenalised not in self._solvers:
             data = self.data
@@ -274,7 +274,8 @@ class L1Problem:
                 self._features,
                 gram=data.gram if pays else None,
                 cross=data.view.correlations_of(self.target) if pays else None,
-                n_threads=n_threads,
+                n_threads=options.n_threads,
+                pivoting=options.solver == "auto",
             )
         return self._solvers[unpenalised]
 

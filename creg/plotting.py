@@ -41,7 +41,8 @@ def plot_path(path: Path, ax: Axes | None, x: str, names: Sequence[str] | None) 
     _draw_lines(ax, where, coefs, ranked)
     _draw_axis(ax, where, x)
     _label(ax, where, coefs, features, ranked[:LABELLED], labels)
-    _draw_counts(ax, where, path.n_nonzero)
+    if path.l1_ratio > 0:
+        _draw_counts(ax, where, path.n_nonzero)
     return ax
 
 
@@ -97,6 +98,7 @@ def _inactive(coef: Float) -> NDArray[np.bool_]:
 def _draw_axis(ax: Axes, where: Float, x: str) -> None:
     ax.set_xlabel(_AXES[x])
     ax.set_ylabel("coefficient")
+    ax.yaxis.set_major_formatter("{x:.6g}")  # no common factor, which would stand on the top axis
     ax.spines["right"].set_visible(False)
     if x == "alpha":
         ax.set_xscale("log")

@@ -312,3 +312,11 @@ CLONED void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double
         v[i] = c * v[i] - s * t;
     }
 }
+
+CLONED void creg_add4(ptrdiff_t n, const double *a, const double *restrict u0,
+                      const double *restrict u1, const double *restrict u2,
+                      const double *restrict u3, double *restrict v)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        v[i] += (a[0] * u0[i] + a[1] * u1[i]) + (a[2] * u2[i] + a[3] * u3[i]);
+}

@@ -58,4 +58,8 @@ double creg_square_over(ptrdiff_t n, const double *u, const double *s);
 /* (out_i, v_i) := (c u_i + s v_i, c v_i - s u_i); out may be u */
 void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out);
 
+/* v += a_0 u_0 + a_1 u_1 + a_2 u_2 + a_3 u_3 */
+void creg_add4(ptrdiff_t n, const double *a, const double *u0, const double *u1,
+               const double *u2, const double *u3, double *v);
+
 #endif

@@ -46,3 +46,5 @@ cdef extern from "leaves.h" nogil:
     double creg_sum(Py_ssize_t n, const double* u)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
     void creg_rotate(Py_ssize_t n, double c, double s, const double* u, double* v, double* out)
+    void creg_add4(Py_ssize_t n, const double* a, const double* u0, const double* u1, const double* u2,
+                   const double* u3, double* v)

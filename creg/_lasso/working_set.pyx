@@ -1,7 +1,7 @@
-"""Coordinate descent on working sets: the loop around descent and certificate at one penalty.
+"""The outer loop at one penalty: working set, certificate, stopping.
 
     repeat
-        minimise over the working set                      (coordinate_descent.pyx)
+        minimise over the working set                      (pivoting.pyx, coordinate_descent.pyx)
         recompute the residual, project, correlate          (one read of X)
         stop where the duality gap is at most the tolerance (certificate.pyx)
         screen: drop what Gap Safe proves to be zero
@@ -19,6 +19,8 @@ from creg._data.design cimport DesignView
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.certificate cimport DualPoint, duality_gap, is_screened
 from creg._lasso.coordinate_descent cimport Descent
+from creg._lasso.pivoting cimport Pivoting
+from creg._lasso.working_gram cimport WorkingGram
 
 from creg._lasso.projection import projection_basis
 
@@ -47,15 +49,19 @@ cdef class WorkingSetSolver:
         Z'SZ and Z'Sy, to sweep in Gram space.
     n_threads : int
         For reads of all of X.
+    pivoting : bool
+        Minimise over the working set by block pivoting, coordinate descent being the next resort.
     """
 
     cdef readonly Descent descent
+    cdef readonly Pivoting pivoting     # None: coordinate descent alone
+    cdef readonly WorkingGram block
     cdef DesignView view
     cdef readonly double reads          # full reads of X
     cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
     cdef readonly double half_squared_residual
     cdef int n_threads
-    cdef double norm_y
+    cdef double norm_y, l2_in_force
     cdef object l1_weights, l2_weights, l1, l2, lower, upper
     cdef Py_ssize_t[::1] free           # projected
     cdef readonly object one_sided      # unpenalised with one bound: projected in the dual only
@@ -68,7 +74,7 @@ cdef class WorkingSetSolver:
     cdef DualPoint dual
 
     def __init__(self, DesignView view, y, l1_weights, l2_weights, lower, upper, features,
-                 *, gram=None, cross=None, int n_threads=1):
+                 *, gram=None, cross=None, int n_threads=1, bint pivoting=False):
         cdef Py_ssize_t p = view.n_features
         self.view, self.n_threads = view, n_threads
         self.descent = Descent(view, y, gram, cross)
@@ -84,6 +90,9 @@ cdef class WorkingSetSolver:
         self.in_working = np.zeros(p, dtype=np.uint8)
         self.correlations = np.empty(p + 1)
         self.reads = gram is not None
+        if pivoting:
+            self.pivoting = Pivoting(self.norm_y)
+            self.block = WorkingGram(view, self.pivoting, gram)
         self._classify(np.ascontiguousarray(features, dtype=np.intp))
 
     def _classify(self, features):
@@ -96,6 +105,8 @@ cdef class WorkingSetSolver:
         self.free = free
         self.features = features[~(bare & below & above)]
         self.one_sided = features[bare & (below ^ above)]
+        if self.pivoting is not None:
+            self._work_on(free)
         self._work_on(features[bare & ~(below & above)])
 
     def start(self, coef):
@@ -104,6 +115,10 @@ cdef class WorkingSetSolver:
         np.copyto(self.descent.coef, coef)
         self._work_on(features[coef[features] != 0.0])
         self.descent.refresh(&self.active[0], self._support())
+        if self.pivoting is not None:
+            self._correlate_working()
+            self._to_pivoting(0)
+            self.pivoting.classify(0)
 
     def solve(self, double l1, double l2, double next_l1, double tolerance, long long max_iter):
         """Solve at one penalty.
@@ -124,24 +139,28 @@ cdef class WorkingSetSolver:
         n_iter : int
         status : int
         """
-        cdef long long first = self.descent.n_sweeps
+        cdef long long first = self.n_iter()
         cdef double gap, target = 0.8 * tolerance
         cdef Status status = CONVERGED
         np.multiply(self.l1_weights, l1, out=self.l1)
         np.multiply(self.l2_weights, l2, out=self.l2)
         self._consider(self.features)
+        if self.pivoting is not None:
+            self._set_thresholds(l2 != self.l2_in_force)
+        self.l2_in_force = l2
         while True:
             if self.n_working:
-                status = self._minimise(target, max_iter - (self.descent.n_sweeps - first))
+                status = self._minimise(target, max_iter - (self.n_iter() - first))
             gap = self._certify(tolerance)
             if gap <= tolerance:
                 self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self._support() // 4))
                 status = CONVERGED
                 break
-            if self.descent.n_sweeps - first >= max_iter:
+            if self.n_iter() - first >= max_iter:
                 status = MAX_ITER
                 break
-            self._screen(gap)
+            if self.pivoting is None:
+                self._screen(gap)
             if self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2)):
                 target = max(0.8 * tolerance, 0.05 * gap)
             elif target > 0.8 * tolerance:
@@ -151,29 +170,88 @@ cdef class WorkingSetSolver:
                 break
             else:
                 target *= 0.1
-        return gap, self.descent.n_sweeps - first, <int> status
+        return gap, self.n_iter() - first, <int> status
+
+    cdef long long n_iter(self) noexcept:
+        """Linear solves and sweeps so far."""
+        return self.descent.n_sweeps + (0 if self.pivoting is None else self.pivoting.n_solves)
 
     def _work_on(self, features):
         """Into the working set."""
-        cdef Py_ssize_t j
+        cdef Py_ssize_t j, first = self.n_working
         for j in features:
             if not self.in_working[j]:
                 self.in_working[j] = 1
                 self.working[self.n_working] = j
                 self.n_working += 1
         self.descent.reserve(self.n_working)
+        if self.pivoting is not None and self.n_working > first:
+            self.block.add(self.working[first:self.n_working])
+            self._to_pivoting(first)
+            if first == 0 or not self.descent.penalty.l1[self.working[first]] > 0.0:
+                self.pivoting.classify(first)
+
+    cdef void _to_pivoting(self, Py_ssize_t first) noexcept:
+        """Coefficients, correlations and penalties of the working set from position `first` on."""
+        cdef Pivoting pivoting = self.pivoting
+        cdef Descent descent = self.descent
+        cdef Py_ssize_t k, j
+        for k in range(first, self.n_working):
+            j = self.working[k]
+            pivoting.w[k], pivoting.c[k] = descent.w[j], descent.c[j]
+            pivoting.t[k], pivoting.rho[k] = descent.penalty.l1[j], descent.penalty.l2[j]
+            pivoting.lower[k], pivoting.upper[k] = descent.penalty.lower[j], descent.penalty.upper[j]
+            pivoting.norm[k] = self.norm[j]
+
+    cdef void _set_thresholds(self, bint factor_changes) noexcept:
+        """The penalties of the working set; with another l2 the factor is another too."""
+        cdef Py_ssize_t k
+        for k in range(self.n_working):
+            self.pivoting.t[k] = self.descent.penalty.l1[self.working[k]]
+            self.pivoting.rho[k] = self.descent.penalty.l2[self.working[k]]
+        if factor_changes:
+            self.pivoting.refactor()
+
+    cdef void _correlate_working(self) noexcept:
+        """<z_j, r> of the working set from the residual at hand."""
+        self.descent.correlate(&self.working[0], self.n_working)
+
+    cdef Status _pivot(self, double target, long long max_solves) except *:
+        """Minimise over the working set by pivoting, or where that stalls by descent."""
+        cdef Status status
+        cdef Py_ssize_t k
+        with nogil:
+            status = self.pivoting.solve(max_solves)
+        for k in range(self.n_working):
+            self.descent.w[self.working[k]] = self.pivoting.w[k]
+        PyErr_CheckSignals()
+        if status != STALLED:
+            return status
+        self.descent.refresh(&self.active[0], self._support())
+        status = self._descend(target, max_solves)
+        self._correlate_working()
+        self._to_pivoting(0)
+        self.pivoting.classify(0)
+        return status
 
     cdef Py_ssize_t _support(self) noexcept:
         """Features with nonzero coefficients, the projected ones among them, into `active`."""
         cdef Py_ssize_t j, found
         found = self.descent.support(&self.working[0], self.n_working, &self.active[0])
-        for j in self.free:
-            self.active[found] = j
-            found += self.descent.w[j] != 0.0
+        if self.pivoting is None:
+            for j in self.free:
+                self.active[found] = j
+                found += self.descent.w[j] != 0.0
         return found
 
-    cdef Status _minimise(self, double target, long long max_sweeps) except *:
-        """Descend on the working set, with signals checked on the way."""
+    cdef Status _minimise(self, double target, long long max_iter) except *:
+        """Minimise over the working set."""
+        if self.pivoting is None:
+            return self._descend(target, max_iter)
+        return self._pivot(target, max_iter)
+
+    cdef Status _descend(self, double target, long long max_sweeps) except *:
+        """Coordinate descent on the working set, with signals checked on the way."""
         cdef Status status
         cdef long long last = self.descent.n_sweeps + max_sweeps
         while True:
@@ -190,7 +268,10 @@ cdef class WorkingSetSolver:
         cdef Descent descent = self.descent
         cdef double gap
         if not descent.in_gram_space:
-            return self._certify_from_residual()
+            gap = self._certify_from_residual()
+            if self.pivoting is not None:
+                self._to_pivoting(0)
+            return gap
         if not descent.rank and not len(self.one_sided):
             descent.refresh(&self.active[0], self._support())
             gap = self._gap(True)
@@ -198,9 +279,12 @@ cdef class WorkingSetSolver:
                 return gap
         descent.in_gram_space = False
         try:
-            return self._certify_from_residual()
+            gap = self._certify_from_residual()
         finally:
             descent.in_gram_space = True
+        if self.pivoting is not None:
+            self._to_pivoting(0)
+        return gap
 
     cdef double _certify_from_residual(self) except *:
         """The gap from a residual and correlations that are computed from X at once."""

@@ -1,0 +1,62 @@
+from creg._data.status cimport Status
+from creg._lasso.factor cimport Factor
+
+
+cdef enum State:
+    ZERO = 0
+    POSITIVE = 1   # free; without a threshold the sign does not matter
+    NEGATIVE = -1
+    AT_UPPER = 2
+    AT_LOWER = -2
+
+
+cdef class Pivoting:
+    cdef readonly Py_ssize_t size      # features in the working set
+    cdef readonly Py_ssize_t capacity  # leading dimension of G
+    cdef readonly Factor factor        # of G_AA + diag(rho_A), in the order of `active`
+    cdef readonly long long n_solves
+    cdef readonly long long n_failures
+    cdef double norm_y
+    cdef double* G                     # row-major, both triangles
+    cdef double* w
+    cdef double* c                     # <z_j, r>
+    cdef double* t                     # thresholds
+    cdef double* rho
+    cdef double* lower
+    cdef double* upper
+    cdef double* norm
+    cdef double* delta                 # gradient shift at which an earlier state is optimal
+    cdef double* shift                 # the part of delta in force
+    cdef double* d                     # a step, or a column
+    cdef double* kept_w
+    cdef double* kept_c
+    cdef signed char* state
+    cdef signed char* kept_state
+    cdef signed char* target           # states to move to
+    cdef unsigned char* dependent
+    cdef unsigned char* accepted
+    cdef Py_ssize_t* active            # (factor.size,) positions in the working set, in L's order
+    cdef Py_ssize_t* changed
+    cdef double* corner                # (BLOCK, BLOCK)
+    cdef dict _arrays
+
+    cdef Status solve(self, long long max_solves) noexcept nogil
+    cdef void refactor(self) noexcept nogil
+    cdef _point_to(self, arrays)
+    cdef Status halve(self, long long last) noexcept nogil
+    cdef void find_delta(self) noexcept nogil
+    cdef Status pivot(self, long long last) noexcept nogil
+    cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
+    cdef bint is_stationary(self) noexcept nogil
+    cdef void newton(self) noexcept nogil
+    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil
+    cdef Py_ssize_t find_changes(self) noexcept nogil
+    cdef void exchange(self, Py_ssize_t count) noexcept nogil
+    cdef void place(self, Py_ssize_t k, double w) noexcept nogil
+    cdef void drop(self) noexcept nogil
+    cdef void append(self, Py_ssize_t count) noexcept nogil
+    cdef bint swap_dependent(self) noexcept nogil
+    cdef bint swap(self, Py_ssize_t worst, Py_ssize_t leaving, double s, double x) noexcept nogil
+    cdef void keep(self) noexcept nogil
+    cdef void restore(self) noexcept nogil
+    cdef void classify(self, Py_ssize_t start) noexcept nogil

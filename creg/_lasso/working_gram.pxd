@@ -1,0 +1,32 @@
+from libc.stdint cimport int32_t
+
+from creg._data.design cimport DesignView
+from creg._lasso.pivoting cimport Pivoting
+
+
+cdef class WorkingGram:
+    cdef DesignView view
+    cdef Pivoting pivoting
+    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t[::1] features
+    cdef readonly long long columns_read   # of X, to build the block
+    cdef const double* whole               # Z'SZ where it is at hand
+    cdef Py_ssize_t whole_stride
+    cdef double* columns                   # dense X: S^1/2 z_j, (n_samples, capacity)
+    cdef Py_ssize_t capacity
+    cdef const double* root_s
+    cdef Py_ssize_t* row_start             # sparse X: rows of the working set's entries
+    cdef Py_ssize_t* row_count
+    cdef int32_t* row_feature
+    cdef double* row_value
+    cdef double* offset                    # sparse X: what is subtracted from every entry
+    cdef double* block                     # (new columns, size) products
+    cdef dict _arrays
+
+    cpdef add(self, const Py_ssize_t[::1] features)
+    cdef _reserve(self, Py_ssize_t count)
+    cdef _make_rows(self)
+    cdef void _copy(self, Py_ssize_t size) noexcept nogil
+    cdef void _multiply(self, Py_ssize_t count) noexcept nogil
+    cdef void _scatter(self, Py_ssize_t count) noexcept nogil
+    cdef void _store(self, Py_ssize_t count) noexcept nogil

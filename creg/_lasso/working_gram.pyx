@@ -1,0 +1,175 @@
+"""The Gram block of the working set, built as features enter it.
+
+    G_jk = <z_j, z_k> = sum_i s_i z_ij z_ik
+
+From the whole Gram matrix where there is one; from a contiguous copy of the weighted columns
+(dense X); or from the rows of the working set's entries (sparse X), column j costing the entries
+that the working set has in its rows: with v_ij = scale_j (x_ij - shift_j) stored and o_j =
+scale_j offset_j subtracted everywhere, <z_j, z_k> = sum_i s_i v_ij v_ik - (sum_i s_i) o_j o_k.
+"""
+
+from libc.stdint cimport int32_t
+from libc.string cimport memset
+
+import numpy as np
+
+from scipy.linalg.cython_blas cimport dgemm
+
+from creg._data.design cimport DesignView
+from creg._data.storage cimport Storage
+from creg._lasso.pivoting cimport Pivoting
+
+cdef char PLAIN = b"N"
+cdef char TRANSPOSED = b"T"
+cdef double ONE = 1.0
+cdef double NOUGHT = 0.0
+
+
+cdef class WorkingGram:
+    """Fills `pivoting.G`; `whole` is Z'SZ, (n_features, n_features), or None."""
+
+    def __init__(self, DesignView view, Pivoting pivoting, whole=None):
+        cdef const double[:, ::1] matrix
+        cdef const double[::1] root
+        self.view, self.pivoting = view, pivoting
+        self._arrays = {}
+        self.features = np.empty(0, dtype=np.intp)
+        if whole is not None:
+            matrix = whole
+            self.whole, self.whole_stride = &matrix[0, 0], matrix.shape[1]
+            self._arrays["whole"] = matrix
+        elif view.weights is not None:
+            root = np.sqrt(view.weights)
+            self.root_s = &root[0]
+            self._arrays["root"] = root
+
+    cpdef add(self, const Py_ssize_t[::1] features):
+        """Append features to the working set: the rows and columns of G."""
+        cdef Py_ssize_t count = features.shape[0], k
+        cdef Py_ssize_t size = self.size + count
+        cdef Py_ssize_t[::1] grown
+        self.pivoting.reserve(size)
+        if size > self.features.shape[0]:
+            grown = np.empty(self.pivoting.capacity, dtype=np.intp)
+            grown[:self.size] = self.features[:self.size]
+            self.features = grown
+        for k in range(count):
+            self.features[self.size + k] = features[k]
+        if self.whole != NULL:
+            self._copy(size)
+        else:
+            self._reserve(count)
+            if self.view.storage.is_sparse():
+                self._scatter(count)
+            else:
+                self._multiply(count)
+            self.columns_read += count
+        self.size = self.pivoting.size = size
+
+    cdef _reserve(self, Py_ssize_t count):
+        """Room for the new columns and their products."""
+        cdef Py_ssize_t n = self.view.n_samples, capacity = self.pivoting.capacity
+        cdef double[::1] block = np.empty(count * capacity)
+        cdef double[::1] offset
+        cdef double[::1, :] columns
+        self.block = &block[0]
+        self._arrays["block"] = block
+        if self.view.storage.is_sparse():
+            if self.row_start == NULL:
+                self._make_rows()
+            if capacity > self.capacity:
+                offset = np.empty(capacity)
+                if self.size:
+                    np.asarray(offset)[:self.size] = np.asarray(self._arrays["offset"])[:self.size]
+                self.offset, self.capacity = &offset[0], capacity
+                self._arrays["offset"] = offset
+        elif capacity > self.capacity:
+            columns = np.empty((n, capacity), order="F")
+            if self.size:
+                np.asarray(columns)[:, :self.size] = \
+                    np.asarray(self._arrays["columns"])[:, :self.size]
+            self.columns, self.capacity = &columns[0, 0], capacity
+            self._arrays["columns"] = columns
+
+    cdef _make_rows(self):
+        """Empty rows with room for every entry that X has in them."""
+        cdef Storage storage = self.view.storage
+        cdef Py_ssize_t n = self.view.n_samples, k, size = storage.size
+        cdef Py_ssize_t[::1] start = np.zeros(n + 1, dtype=np.intp)
+        cdef Py_ssize_t[::1] count = np.zeros(n, dtype=np.intp)
+        cdef int32_t[::1] feature = np.empty(size + 1, dtype=np.int32)
+        cdef double[::1] value = np.empty(size + 1)
+        with nogil:
+            for k in range(size):
+                start[storage.row_at(k) + 1] += 1
+            for k in range(n):
+                start[k + 1] += start[k]
+        self.row_start, self.row_count = &start[0], &count[0]
+        self.row_feature, self.row_value = &feature[0], &value[0]
+        self._arrays["rows"] = (start, count, feature, value)
+
+    cdef void _copy(self, Py_ssize_t size) noexcept nogil:
+        cdef Py_ssize_t k, l, m = self.pivoting.capacity
+        cdef const double* row
+        for k in range(self.size, size):
+            row = self.whole + self.features[k] * self.whole_stride
+            for l in range(k + 1):
+                self.pivoting.G[k * m + l] = row[self.features[l]]
+                self.pivoting.G[l * m + k] = row[self.features[l]]
+
+    cdef void _multiply(self, Py_ssize_t count) noexcept nogil:
+        """Dense X: Z_W'Z_new by one matrix product."""
+        cdef Py_ssize_t n = self.view.n_samples, k, j
+        cdef int rows = <int> (self.size + count), width = <int> count, depth = <int> n
+        cdef double* new = self.columns + self.size * n
+        for k in range(count):
+            j = self.features[self.size + k]
+            memset(new + k * n, 0, n * sizeof(double))
+            self.view.storage.axpy(j, self.view._scale[j], self.view._shift[j], self.root_s,
+                                   new + k * n)
+        dgemm(&TRANSPOSED, &PLAIN, &rows, &width, &depth, &ONE, self.columns, &depth, new, &depth,
+              &NOUGHT, self.block, &rows)
+        self._store(count)
+
+    cdef void _scatter(self, Py_ssize_t count) noexcept nogil:
+        """Sparse X: the products from the rows of the working set's entries."""
+        cdef Py_ssize_t k, j, i, e, at, size = self.size + count
+        cdef double x, a
+        cdef double* out
+        for k in range(self.size, size):
+            j = self.features[k]
+            self.offset[k] = self.view._scale[j] * self.view._offset[j]
+            for e in range(self.view.storage.start(j), self.view.storage.start(j + 1)):
+                i = self.view.storage.row_at(e)
+                at = self.row_start[i] + self.row_count[i]
+                self.row_count[i] += 1
+                self.row_feature[at] = <int32_t> k
+                self.row_value[at] = self.view._scale[j] * (
+                    self.view.storage.value_at(e) - self.view._shift[j])
+        for k in range(count):
+            j = self.features[self.size + k]
+            out = self.block + k * size
+            a = -self.view.sum_weights * self.offset[self.size + k]
+            for i in range(size):
+                out[i] = a * self.offset[i]
+            for e in range(self.view.storage.start(j), self.view.storage.start(j + 1)):
+                i = self.view.storage.row_at(e)
+                x = self.view._scale[j] * (self.view.storage.value_at(e) - self.view._shift[j])
+                if self.view.s != NULL:
+                    x *= self.view.s[i]
+                for at in range(self.row_start[i], self.row_start[i] + self.row_count[i]):
+                    out[self.row_feature[at]] += x * self.row_value[at]
+        self._store(count)
+
+    cdef void _store(self, Py_ssize_t count) noexcept nogil:
+        """The products into both triangles of G."""
+        cdef Py_ssize_t k, l, size = self.size + count, m = self.pivoting.capacity
+        cdef double* G = self.pivoting.G
+        cdef const double* row
+        for k in range(count):
+            row = self.block + k * size
+            for l in range(self.size + k + 1):
+                G[(self.size + k) * m + l] = row[l]
+        for l in range(size):
+            for k in range(max(0, l - self.size), count):
+                G[l * m + self.size + k] = self.block[k * size + l]
