@@ -155,8 +155,9 @@ def assert_certified(problem: Problem, model: Any, tol: float | None = None) -> 
     slack = 2 * coef_rounding(problem, model)
     assert excess >= -slack
     assert excess <= model.dual_gap_ + slack
-    lower = np.broadcast_to(problem.lower, model.coef_.shape)
-    upper = np.broadcast_to(problem.upper, model.coef_.shape)
+    dtype = model.coef_.dtype
+    lower = np.broadcast_to(problem.lower, model.coef_.shape).astype(dtype)
+    upper = np.broadcast_to(problem.upper, model.coef_.shape).astype(dtype)
     assert np.all((model.coef_ >= lower) & (model.coef_ <= upper))
     assert not np.any(model.coef_[np.isinf(problem.v) | problem.constant])
     if tol is not None:

@@ -22,7 +22,9 @@ LAYOUTS = ("F", "C", "csc_array", "csr_array")
 def assert_gap_is_exact(problem, coef, gap) -> None:
     """Equal to the long double gap up to rounding in the numbers that it is made of."""
     expected = float(dual_gap(problem, coef))
-    rounding = 1e-13 * float(problem.unit * (problem.eta @ problem.eta))
+    norms = np.sqrt(np.sum(problem.Z**2, axis=0))
+    size = np.sqrt(problem.eta @ problem.eta) + np.abs(coef * problem.scale) @ norms
+    rounding = 1e-13 * float(problem.unit * size**2)
     assert gap >= 0
     assert abs(gap - expected) <= 1e-6 * expected + rounding
 

@@ -2,7 +2,8 @@
 
     z_j = (x_j - mean_j 1) scale_j ,     <u, v> = sum_i s_i u_i v_i
 
-scale_j is a power of two with 1 <= ||z_j|| < 2 (1, and norm2_j = 0, for a column that is constant), so
+scale_j is a power of two with 1 <= ||z_j|| < 2 (1, and norm2_j = 0,
+                                                 for a column that is constant), so
 that neither squares overflow nor does rescaling X change a bit.  Dense columns, and sparse ones
 in which every row is stored, are shifted entry by entry (explicit); other sparse columns by
 one scalar (implicit): sum_i s_i (x_ij - mean_j) r_i = x_j'q - mean_j sum(q), q = s r.
@@ -36,7 +37,8 @@ cdef class DesignView:
 
     cdef inline double correlation(self, Py_ssize_t j, const Residual* r) noexcept nogil:
         """<z_j, r>."""
-        return self._scale[j] * (self.storage.dot(j, self._shift[j], r.q) - self._offset[j] * r.total)
+        return self._scale[j] * (self.storage.dot(j, self._shift[j],
+                                                  r.q) - self._offset[j] * r.total)
 
     cdef inline void step(self, Py_ssize_t j, double delta, Residual* r) noexcept nogil:
         """r += delta z_j."""
@@ -48,7 +50,8 @@ cdef class DesignView:
     cdef double squared_norm(self, const Residual* r) noexcept nogil
     cdef void correlations(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
                            double* out) noexcept nogil
-    cdef void correlations_between(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t start,
+    cdef void correlations_between(self, const Residual* r, const Py_ssize_t* columns,
+                                   Py_ssize_t start,
                                    Py_ssize_t stop, double* out) noexcept nogil
     cdef correlations_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
                                double* out, int n_threads)

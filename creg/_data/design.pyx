@@ -12,8 +12,8 @@ from creg._data.threads import parallel, pieces
 
 
 cdef enum:
-    THREAD_WORK = 400_000 # stored entries below which a pass stays on one thread
-    PARTS = 4             # partial sums of a pass that adds vectors, whatever the threads
+    THREAD_WORK = 400_000  # stored entries below which a pass stays on one thread
+    PARTS = 4              # partial sums of a pass that adds vectors, whatever the threads
 
 
 cdef class DesignView:
@@ -45,7 +45,8 @@ cdef class DesignView:
         if weights is not None:
             weights = _frozen(np.array(weights, dtype=np.float64))
             if weights.shape != (self.n_samples,):
-                raise ValueError(f"weights must have shape ({self.n_samples},), got {weights.shape}")
+                raise ValueError(
+                    f"weights must have shape ({self.n_samples},), got {weights.shape}")
             if self.n_samples:
                 s = weights
                 self.s = &s[0]
@@ -111,14 +112,17 @@ cdef class DesignView:
             square = leaves.creg_square_over(self.n_samples, r.q, self.s)
         return max(square - r.total * r.total / self.sum_weights, 0.0) if self.centred else square
 
-    cdef void correlations_between(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t start,
+    cdef void correlations_between(self, const Residual* r, const Py_ssize_t* columns,
+                                   Py_ssize_t start,
                                    Py_ssize_t stop, double* out) noexcept nogil:
-        """out[k] = <z_j, r> for start <= k < stop, j = columns[k] (NULL: k); column layouts only."""
+        """out[k] = <z_j, r>, start <= k < stop, j = columns[k] (NULL: k); columns only."""
         cdef Py_ssize_t k, j
         self.storage.dot_many(columns, start, stop, &self._shift[0], r.q, out)
         for k in range(start, stop):
             j = columns[k] if columns != NULL else k
-            out[k] = self._scale[j] * (out[k] - self._offset[j] * r.total) if self._norm2[j] > 0 else 0.0
+            out[k] = self._scale[j] * (out[k] - self._offset[j] * r.total)
+            if self._norm2[j] == 0:
+                out[k] = 0
 
     cdef void correlations(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
                            double* out) noexcept nogil:
@@ -127,7 +131,7 @@ cdef class DesignView:
 
     cdef correlations_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
                                double* out, int n_threads):
-        """`correlations` with the columns split over threads; the same bits for any number of them."""
+        """`correlations`, the columns split over threads; the same bits for any number."""
         cdef double work = <double> self.storage.size * count / max(self.n_features, 1)
         if n_threads <= 1 or work < THREAD_WORK:
             with nogil:
@@ -155,7 +159,7 @@ cdef class DesignView:
         self.recentre(r)
 
     def residual(self, y, w):
-        """The centred residual y - Z w, (n_samples,), 0 in rows of weight zero; column layouts only."""
+        """y - Z w, centred; 0 in rows of weight zero; column layouts only."""
         cdef const double[::1] target = np.ascontiguousarray(y, dtype=np.float64)
         cdef const double[::1] coef = np.ascontiguousarray(w, dtype=np.float64)
         cdef double[::1] q = np.empty(self.n_samples)
@@ -167,7 +171,8 @@ cdef class DesignView:
             self.fill_residual(&target[0], &coef[0], 0, NULL, &r)
         if self._weights is None:
             return q.base
-        return np.divide(q.base, self._weights, out=np.zeros(self.n_samples), where=self._weights > 0)
+        return np.divide(q.base, self._weights, out=np.zeros(self.n_samples),
+                         where=self._weights > 0)
 
     def product(self, v, int n_threads=1):
         """Z v, (n_samples,) or (n_samples, k) for v of shape (n_features,) or (n_features, k)."""
@@ -181,9 +186,10 @@ cdef class DesignView:
             raise ValueError(f"v must have {self.n_features} rows, got shape {v.shape}")
         a = v * self.scale * (self.norm2 > 0)
         if self.storage.layout == SPARSE_COLUMNS:
-            parts = self._parts(self.n_features)
+            parts = self._parts(self.n_features, self.n_samples)
             sums = np.zeros((len(parts), self.n_samples))
-            self._run([partial(self._product_columns, a, sums[k], *parts[k]) for k in range(len(parts))], n_threads)
+            self._run([partial(self._product_columns, a, sums[k], *parts[k])
+                       for k in range(len(parts))], n_threads)
             out = _sum(sums)
         else:
             out = np.zeros(self.n_samples)
@@ -198,19 +204,21 @@ cdef class DesignView:
                 out[rows] = self.storage.rows(rows) @ a - self.mean @ a
         return out
 
-    def _product_columns(self, const double[::1] a, double[::1] out, Py_ssize_t start, Py_ssize_t stop):
+    def _product_columns(self, const double[::1] a, double[::1] out, Py_ssize_t start,
+                         Py_ssize_t stop):
         cdef Py_ssize_t j
         with nogil:
             for j in range(start, stop):
                 if a[j] != 0:
                     self.storage.axpy(j, a[j], self._shift[j], NULL, &out[0])
 
-    def _product_rows(self, const double[::1] a, double[::1] out, Py_ssize_t start, Py_ssize_t stop):
+    def _product_rows(self, const double[::1] a, double[::1] out, Py_ssize_t start,
+                      Py_ssize_t stop):
         with nogil:
             self.storage.product_rows(start, stop, &self._shift[0], self._shifted, &a[0], &out[0])
 
     def correlations_of(self, r, int n_threads=1):
-        """Z'(s r), (n_features,) or (n_features, k) for r of shape (n_samples,) or (n_samples, k)."""
+        """Z'(s r), (n_features,) or (n_features, k), for r (n_samples,) or (n_samples, k)."""
         cdef Residual residual
         cdef double[::1] q, out
         r = np.asarray(r, dtype=np.float64)
@@ -231,20 +239,22 @@ cdef class DesignView:
             out = np.empty(self.n_features)
             self.correlations_threaded(&residual, NULL, self.n_features, &out[0], n_threads)
             return out.base
-        parts = self._parts(self.n_samples)
+        parts = self._parts(self.n_samples, self.n_features)
         sums = np.zeros((len(parts), self.n_features))
-        self._run([partial(self._correlations_rows, q.base, sums[k], *parts[k]) for k in range(len(parts))],
-                  n_threads)
+        self._run([partial(self._correlations_rows, q.base, sums[k], *parts[k])
+                   for k in range(len(parts))], n_threads)
         live = self.norm2 > 0
         return self.scale * (_sum(sums) - np.asarray(self._offset) * residual.total) * live
 
-    def _correlations_rows(self, const double[::1] q, double[::1] out, Py_ssize_t start, Py_ssize_t stop):
+    def _correlations_rows(self, const double[::1] q, double[::1] out, Py_ssize_t start,
+                           Py_ssize_t stop):
         with nogil:
             self.storage.correlate_rows(start, stop, &self._shift[0], self._shifted, &q[0], &out[0])
 
-    def _parts(self, Py_ssize_t count):
-        """The fixed partition of a pass that adds vectors."""
-        return pieces(count, 1 if self.storage.size < THREAD_WORK else PARTS)
+    def _parts(self, Py_ssize_t count, Py_ssize_t length):
+        """The partition, whatever the threads, of a pass that adds vectors of some length."""
+        spare = self.storage.nbytes // (20 * 8 * max(length, 1))
+        return pieces(count, 1 if self.storage.size < THREAD_WORK else max(1, min(PARTS, spare)))
 
     def _run(self, functions, int n_threads):
         parallel(functions, n_threads if self.storage.size >= THREAD_WORK else 1)
@@ -260,8 +270,8 @@ cdef class _Correlations:
     cdef double* out
 
     @staticmethod
-    cdef _Correlations make(DesignView view, const Residual* r, const Py_ssize_t* columns, Py_ssize_t start,
-              Py_ssize_t stop, double* out):
+    cdef _Correlations make(DesignView view, const Residual* r, const Py_ssize_t* columns,
+                            Py_ssize_t start, Py_ssize_t stop, double* out):
         cdef _Correlations piece = _Correlations.__new__(_Correlations)
         piece.view, piece.r, piece.columns, piece.out = view, r, columns, out
         piece.start, piece.stop = start, stop

@@ -13,7 +13,6 @@ from libc.stdint cimport int64_t
 import numpy as np
 from scipy import sparse
 
-from creg._data cimport leaves
 from creg._data.storage cimport DENSE_ROWS, Storage
 
 cdef enum:
@@ -71,7 +70,8 @@ cdef class Moments:
         """Columns start to stop of a column layout."""
         cdef double[::1] mean = self.mean, scale = self.scale, norm2 = self.norm2
         cdef unsigned char[::1] explicit = self.explicit
-        cdef int64_t[::1] marks = np.full(self.storage.n_samples if self.weighted else 0, -1, dtype=np.int64)
+        cdef int64_t[::1] marks = np.full(self.s.shape[0] if self.weighted else 0, -1,
+                                          dtype=np.int64)
         cdef double rest, x0
         cdef Py_ssize_t j
         with nogil:
@@ -144,17 +144,18 @@ cdef class Moments:
     cdef double largest(self, Py_ssize_t j, double mean) noexcept nogil:
         """max |x_ij - mean| over the stored rows of positive weight."""
         cdef Py_ssize_t k, count = self.storage.count(j)
-        cdef Py_ssize_t start = self.storage.start(j) if self.storage.is_sparse() else j * self.storage.stride
+        cdef bint dense = not self.storage.is_sparse()
+        cdef Py_ssize_t start = j * self.storage.stride if dense else self.storage.start(j)
         cdef double found = 0
         for k in range(count):
-            if self.s[self.storage.row_at(start + k) if self.storage.is_sparse() else k] > 0:
+            if self.s[k if dense else self.storage.row_at(start + k)] > 0:
                 found = fmax(found, fabs(self.storage.value_at(start + k) - mean))
         return found
 
     def _from_rows(self):
-        """A row layout in place; columns of extreme size again, a few at a time, as columns."""
+        """A row layout in place; columns whose weights cancel once more, as columns."""
         cdef Py_ssize_t j, p = self.storage.n_features
-        cdef double[::1] mean, scale = self.scale, norm2 = self.norm2, square
+        cdef double[::1] mean, scale = self.scale, norm2 = self.norm2, square, a
         rest = np.zeros(p)
         again = np.zeros(p, dtype=bool)
         unit = np.ones(p)
@@ -174,21 +175,25 @@ cdef class Moments:
             self.mean = x0 + self._row_sums(x0, None) / self.sum_weights
             self.mean[~live] = 0
         with np.errstate(over="ignore", invalid="ignore"):
-            squares = self._row_sums(self.mean, unit) + rest * np.square(self.mean)
-        mean, square = self.mean, squares
+            squares = self._row_sums(self.mean, unit) + rest * self.mean * self.mean
+        mean = self.mean
+        extreme = live & ~((squares > SMALL) & (squares < LARGE))
+        if extreme.any():
+            largest = np.maximum(self._row_largest(self.mean), np.abs(self.mean) * (rest > 0))
+            _, exponents = np.frexp(np.where(extreme & (largest > 0), largest, 0.5))
+            unit = np.ldexp(unit, -np.maximum(exponents, -1021))
+            m = unit * self.mean
+            scaled = self._row_sums(self.mean, unit) + rest * m * m
+            squares = np.where(extreme, scaled, squares)
+        a, square = unit, squares
         for j in range(p):
-            norm2[j] = self.scaled(square[j], 1.0, mean[j], &scale[j])
-        again |= live & ~((squares > SMALL) & (squares < LARGE))
+            norm2[j] = self.scaled(square[j], a[j], mean[j], &scale[j])
         again = np.flatnonzero(again)
         for start in range(0, len(again), CHUNK):
             self._again(again[start:start + CHUNK])
 
     def _again(self, features):
-        X = self.storage.X
-        if self.storage.is_sparse():
-            X = sparse.csr_array(self.storage._arrays, shape=self.storage.shape)[:, features].tocsc()
-        else:
-            X = np.asfortranarray(X[:, features])
+        X = sparse.csr_array(self.storage._arrays, shape=self.storage.shape)[:, features].tocsc()
         part = Moments(Storage(X), np.asarray(self.s) if self.weighted else None, self.centre)
         self.mean[features], self.scale[features] = part.mean, part.scale
         self.norm2[features], self.explicit[features] = part.norm2, part.explicit
@@ -213,11 +218,30 @@ cdef class Moments:
                     for k in range(X.start(i), X.start(i + 1)):
                         c = X.row_at(k)
                         d = X.value_at(k) - shift[c]
-                        out[c] += self.s[i] * (d if scale == NULL else (scale[c] * d) * (scale[c] * d))
+                        if scale != NULL:
+                            d = (scale[c] * d) * (scale[c] * d)
+                        out[c] += self.s[i] * d
+        return out.base
+
+    def _row_largest(self, const double[::1] shift):
+        """max |x_ij - shift_j| over the stored rows of positive weight."""
+        cdef Storage X = self.storage
+        cdef Py_ssize_t i, k, c, start, stop
+        cdef double[::1] out = np.zeros(X.n_features)
+        with nogil:
+            for i in range(X.n_samples):
+                if not self.s[i] > 0:
+                    continue
+                start, stop = i * X.stride, i * X.stride + X.n_features
+                if X.is_sparse():
+                    start, stop = X.start(i), X.start(i + 1)
+                for k in range(start, stop):
+                    c = X.row_at(k) if X.is_sparse() else k - start
+                    out[c] = fmax(out[c], fabs(X.value_at(k) - shift[c]))
         return out.base
 
     def _stored(self):
-        """Over the stored rows of positive weight: the first value, the count, the sum of weights."""
+        """Of the stored rows of positive weight: first value, count, sum of weights."""
         cdef Storage X = self.storage
         cdef Py_ssize_t i, k, c, p = X.n_features
         cdef double[::1] x0 = np.zeros(p), weight = np.zeros(p)

@@ -23,11 +23,11 @@ from creg._data.storage cimport DENSE_ROWS, SPARSE_ROWS, Box, Storage
 from creg._data.threads import parallel, pieces, single_blas
 
 cdef enum:
-    ROWS = 512             # of a block; twice as many where there are few columns
+    ROWS = 512              # of a block; twice as many where there are few columns
     COLUMNS = 256
     MANY_COLUMNS = 200
-    PARTS = 4              # partial sums at most
-    SLICE_ENTRIES = 65_536 # entries that are transposed at once
+    PARTS = 4               # partial sums at most
+    SLICE_ENTRIES = 65_536  # entries that are transposed at once
 
 SPARE = 2_000_000       # numbers that partial sums may hold, however small X is
 BLAS_WORK = 10_000_000  # multiplications below which BLAS is left as it is
@@ -68,7 +68,7 @@ def gram(DesignView view, int n_threads=1):
 
 
 def cross(DesignView view, R, int n_threads=1):
-    """Z'SR of shape (n_features,) or (n_features, k), for R of shape (n_samples,) or (n_samples, k)."""
+    """Z'SR, (n_features,) or (n_features, k), for R of shape (n_samples,) or (n_samples, k)."""
     R = np.asarray(R, dtype=np.float64)
     if view.storage.issparse or R.ndim == 1 or R.shape[1] < CROSS_COLUMNS:
         return view.correlations_of(R, n_threads)
@@ -138,7 +138,7 @@ def _n_parts(Py_ssize_t length, Py_ssize_t block, Py_ssize_t rows, Py_ssize_t co
 
 
 def _dense(DesignView view, scale, R, outer, int n_threads):
-    """Sums over blocks of rows (outer: of columns); the upper triangle of a Gram matrix, or with R Z'R."""
+    """A sum over blocks of rows (outer: columns): a Gram's upper triangle, or given R Z'R."""
     cdef Py_ssize_t n = view.n_samples, p = view.n_features
     length, size = (p, n) if outer else (n, p)
     shape = (size, size) if R is None else (size, R.shape[1])
@@ -147,8 +147,10 @@ def _dense(DesignView view, scale, R, outer, int n_threads):
     sums = [np.zeros(shape, order="C" if R is None else "F") for _ in range(n_parts)]
     parts = pieces(length, n_parts, block)
     stop = []
-    tasks = [partial(_dense_part, view, scale, _root_weights(view), (R, bool(outer), block), sums[k], parts[k],
-                     stop) for k in range(len(parts))]
+    root = _root_weights(view)
+    what = R, bool(outer), block
+    tasks = [partial(_dense_part, view, scale, root, what, sums[k], parts[k], stop)
+             for k in range(len(parts))]
     if length * size * shape[1] < BLAS_WORK:
         parallel(tasks, 1)
     else:
@@ -159,7 +161,8 @@ def _dense(DesignView view, scale, R, outer, int n_threads):
     return sums[0]
 
 
-def _dense_part(DesignView view, const double[::1] scale, const double[::1] root, what, out, part, stop):
+def _dense_part(DesignView view, const double[::1] scale, const double[::1] root, what, out, part,
+                stop):
     """Add blocks part[0] to part[1] to out; ends early once stop holds anything."""
     R, outer, block = what
     cdef Py_ssize_t start = part[0], end = part[1], step = block, i = start
@@ -183,7 +186,8 @@ def _dense_part(DesignView view, const double[::1] scale, const double[::1] root
     while i < end and not stop:
         with nogil:
             k = <int> min(step, end - i)
-            box.row, box.row_stop, box.column, box.column_stop = 0, view.n_samples, 0, view.n_features
+            box.row, box.row_stop = 0, view.n_samples
+            box.column, box.column_stop = 0, view.n_features
             if by_columns:
                 box.column, box.column_stop = i, i + k
             else:
@@ -191,7 +195,8 @@ def _dense_part(DesignView view, const double[::1] scale, const double[::1] root
             ld = k if trans == b"T" else size
             view.storage.fill(&box, &view._mean[0], &scale[0], &root[0], &buffer[0])
             if by_columns and view.centred:
-                _project(view.n_samples, k, by_rows, &root[0], view.sum_weights, &buffer[0], &means[0])
+                _project(view.n_samples, k, by_rows, &root[0], view.sum_weights, &buffer[0],
+                         &means[0])
             if right_start == NULL:
                 dsyrk(&lower, &trans, &size, &k, &one, &buffer[0], &ld, &one, target, &size)
             else:
@@ -205,9 +210,9 @@ def _dense_part(DesignView view, const double[::1] scale, const double[::1] root
             raise
 
 
-cdef void _project(Py_ssize_t n, Py_ssize_t k, bint by_rows, const double* root, double W, double* block,
-                   double* means) noexcept nogil:
-    """b_j -= root root'b_j / W for the k columns of a block: what the rounding of the means left."""
+cdef void _project(Py_ssize_t n, Py_ssize_t k, bint by_rows, const double* root, double W,
+                   double* block, double* means) noexcept nogil:
+    """b_j -= root root'b_j / W for all k columns: what the rounding of the means left."""
     cdef Py_ssize_t i, j
     if not by_rows:
         for j in range(k):
@@ -303,14 +308,15 @@ cdef class _Slices:
                 self.stop.append(True)
                 raise
 
-    cdef void load(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* at, double* v) noexcept nogil:
+    cdef void load(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* at,
+                   double* v) noexcept nogil:
         cdef Py_ssize_t start = self.storage.start(first), k
         for k in range(self.storage.start(last) - start):
             at[k] = self.storage.row_at(start + k)
             v[k] = self.storage.value_at(start + k)
 
-    cdef void transpose(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t[::1] cursor, Py_ssize_t[::1] ends,
-                        Py_ssize_t* at, double* v) noexcept nogil:
+    cdef void transpose(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t[::1] cursor,
+                        Py_ssize_t[::1] ends, Py_ssize_t* at, double* v) noexcept nogil:
         """Entries of slices first to last, in order; cursor is where each stored line goes on."""
         cdef Py_ssize_t i, j, k, end, begin = 0
         for i in range(first, last):

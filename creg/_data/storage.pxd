@@ -54,7 +54,9 @@ cdef class Storage:
 
     cdef inline double value_at(self, Py_ssize_t k) noexcept nogil:
         """Entry k of the array of values."""
-        return (<const float*> self.values)[k] if self.is_float32() else (<const double*> self.values)[k]
+        if self.is_float32():
+            return (<const float*> self.values)[k]
+        return (<const double*> self.values)[k]
 
     cdef inline Py_ssize_t count(self, Py_ssize_t j) noexcept nogil:
         """How many entries of column (row) j are stored."""
@@ -77,13 +79,16 @@ cdef class Storage:
         count = self.start(j + 1) - k
         if self.element == F64_I32:
             return leaves.creg_sparse_dot_f64_i32(
-                count, (<const double*> self.values) + k, (<const int32_t*> self.indices) + k, shift, v)
+                count, (<const double*> self.values) + k, (<const int32_t*> self.indices) + k,
+                shift, v)
         if self.element == F64_I64:
             return leaves.creg_sparse_dot_f64_i64(
-                count, (<const double*> self.values) + k, (<const int64_t*> self.indices) + k, shift, v)
+                count, (<const double*> self.values) + k, (<const int64_t*> self.indices) + k,
+                shift, v)
         if self.element == F32_I32:
             return leaves.creg_sparse_dot_f32_i32(
-                count, (<const float*> self.values) + k, (<const int32_t*> self.indices) + k, shift, v)
+                count, (<const float*> self.values) + k, (<const int32_t*> self.indices) + k,
+                shift, v)
         return leaves.creg_sparse_dot_f32_i64(
             count, (<const float*> self.values) + k, (<const int64_t*> self.indices) + k, shift, v)
 
@@ -103,18 +108,23 @@ cdef class Storage:
         count = self.start(j + 1) - k
         if self.element == F64_I32:
             leaves.creg_sparse_axpy_f64_i32(
-                count, a, (<const double*> self.values) + k, (<const int32_t*> self.indices) + k, shift, s, v)
+                count, a, (<const double*> self.values) + k, (<const int32_t*> self.indices) + k,
+                shift, s, v)
         elif self.element == F64_I64:
             leaves.creg_sparse_axpy_f64_i64(
-                count, a, (<const double*> self.values) + k, (<const int64_t*> self.indices) + k, shift, s, v)
+                count, a, (<const double*> self.values) + k, (<const int64_t*> self.indices) + k,
+                shift, s, v)
         elif self.element == F32_I32:
             leaves.creg_sparse_axpy_f32_i32(
-                count, a, (<const float*> self.values) + k, (<const int32_t*> self.indices) + k, shift, s, v)
+                count, a, (<const float*> self.values) + k, (<const int32_t*> self.indices) + k,
+                shift, s, v)
         else:
             leaves.creg_sparse_axpy_f32_i64(
-                count, a, (<const float*> self.values) + k, (<const int64_t*> self.indices) + k, shift, s, v)
+                count, a, (<const float*> self.values) + k, (<const int64_t*> self.indices) + k,
+                shift, s, v)
 
-    cdef inline double square(self, Py_ssize_t j, double a, double shift, const double* s) noexcept nogil:
+    cdef inline double square(self, Py_ssize_t j, double a, double shift,
+                              const double* s) noexcept nogil:
         """sum over the stored entries of column j of s_i (a (x_ij - shift))^2."""
         cdef Py_ssize_t k, count
         if self.layout == DENSE_COLUMNS:
@@ -127,23 +137,31 @@ cdef class Storage:
         count = self.start(j + 1) - k
         if self.element == F64_I32:
             return leaves.creg_sparse_square_f64_i32(
-                count, a, (<const double*> self.values) + k, (<const int32_t*> self.indices) + k, shift, s)
+                count, a, (<const double*> self.values) + k, (<const int32_t*> self.indices) + k,
+                shift, s)
         if self.element == F64_I64:
             return leaves.creg_sparse_square_f64_i64(
-                count, a, (<const double*> self.values) + k, (<const int64_t*> self.indices) + k, shift, s)
+                count, a, (<const double*> self.values) + k, (<const int64_t*> self.indices) + k,
+                shift, s)
         if self.element == F32_I32:
             return leaves.creg_sparse_square_f32_i32(
-                count, a, (<const float*> self.values) + k, (<const int32_t*> self.indices) + k, shift, s)
+                count, a, (<const float*> self.values) + k, (<const int32_t*> self.indices) + k,
+                shift, s)
         return leaves.creg_sparse_square_f32_i64(
-            count, a, (<const float*> self.values) + k, (<const int64_t*> self.indices) + k, shift, s)
+            count, a, (<const float*> self.values) + k, (<const int64_t*> self.indices) + k, shift,
+            s)
 
-    cdef void dot_many(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop, const double* shift,
+    cdef void dot_many(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop,
+                       const double* shift,
                        const double* v, double* out) noexcept nogil
     cdef void add_rows(self, Py_ssize_t start, Py_ssize_t m, const double* shift, const double* a,
                        const double* q, double* out) noexcept nogil
-    cdef void product_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift, bint shifted,
+    cdef void product_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift,
+                           bint shifted,
                            const double* a, double* out) noexcept nogil
-    cdef void correlate_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift, bint shifted,
+    cdef void correlate_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift,
+                             bint shifted,
                              const double* q, double* out) noexcept nogil
-    cdef void fill(self, const Box* box, const double* shift, const double* scale, const double* root,
+    cdef void fill(self, const Box* box, const double* shift, const double* scale,
+                   const double* root,
                    double* out) noexcept nogil

@@ -137,7 +137,8 @@ cdef class Storage:
         if self._columns is None:
             if self.is_sparse():
                 data, indices, indptr = self._arrays
-                self._columns = Storage(sparse.csr_array((data, indices, indptr), shape=self.shape).tocsc())
+                self._columns = Storage(sparse.csr_array((data, indices, indptr),
+                                                         shape=self.shape).tocsc())
             else:
                 self._columns = Storage(_transposed(self.X))
         return self._columns
@@ -165,7 +166,8 @@ cdef class Storage:
         kind = sparse.csr_array if self.layout == SPARSE_ROWS else sparse.csc_array
         return kind(self._arrays, shape=self.shape)[index]
 
-    cdef void dot_many(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop, const double* shift,
+    cdef void dot_many(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop,
+                       const double* shift,
                        const double* v, double* out) noexcept nogil:
         """out[k] = dot(j, shift[j], v) for start <= k < stop, j = columns[k] (NULL: k)."""
         cdef Py_ssize_t k = start, j, c
@@ -191,7 +193,7 @@ cdef class Storage:
 
     cdef void add_rows(self, Py_ssize_t start, Py_ssize_t m, const double* shift, const double* a,
                        const double* q, double* out) noexcept nogil:
-        """Dense rows: out_j += sum_i q_i (x_ij - shift_j); given a: of q_i (a_j (x_ij - shift_j))^2."""
+        """Dense rows: out_j += sum_i q_i d_ij, d_ij = x_ij - shift_j; given a: q_i (a_j d_ij)^2."""
         cdef const double* x64 = (<const double*> self.values) + start * self.stride
         cdef const float* x32 = (<const float*> self.values) + start * self.stride
         if self.element == F64_I32:
@@ -204,7 +206,8 @@ cdef class Storage:
         else:
             leaves.creg_rows_square_f32(m, self.n_features, x32, self.stride, shift, a, q, out)
 
-    cdef void product_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift, bint shifted,
+    cdef void product_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift,
+                           bint shifted,
                            const double* a, double* out) noexcept nogil:
         """out_i = sum_j (x_ij - shift_j) a_j for start <= i < stop; any layout but CSC.
 
@@ -218,17 +221,21 @@ cdef class Storage:
                 k = j * self.stride + start
                 if self.element == F64_I32:
                     leaves.creg_axpy_f64(
-                        stop - start, a[j], (<const double*> self.values) + k, shift[j], NULL, out + start)
+                        stop - start, a[j], (<const double*> self.values) + k, shift[j], NULL,
+                        out + start)
                 else:
                     leaves.creg_axpy_f32(
-                        stop - start, a[j], (<const float*> self.values) + k, shift[j], NULL, out + start)
+                        stop - start, a[j], (<const float*> self.values) + k, shift[j], NULL,
+                        out + start)
         elif self.layout == DENSE_ROWS:
             k = start * self.stride
             if self.element == F64_I32:
-                leaves.creg_rows_dot_f64(stop - start, self.n_features, (<const double*> self.values) + k,
+                leaves.creg_rows_dot_f64(stop - start, self.n_features,
+                                         (<const double*> self.values) + k,
                                          self.stride, shift, a, out + start)
             else:
-                leaves.creg_rows_dot_f32(stop - start, self.n_features, (<const float*> self.values) + k,
+                leaves.creg_rows_dot_f32(stop - start, self.n_features,
+                                         (<const float*> self.values) + k,
                                          self.stride, shift, a, out + start)
         else:
             for i in range(start, stop):
@@ -239,7 +246,8 @@ cdef class Storage:
                         j = self.row_at(k)
                         out[i] += (self.value_at(k) - shift[j]) * a[j]
 
-    cdef void correlate_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift, bint shifted,
+    cdef void correlate_rows(self, Py_ssize_t start, Py_ssize_t stop, const double* shift,
+                             bint shifted,
                              const double* q, double* out) noexcept nogil:
         """out_j += sum over start <= i < stop of (x_ij - shift_j) q_i; row layouts only."""
         cdef Py_ssize_t i, j, k, m
@@ -259,18 +267,22 @@ cdef class Storage:
                 j = self.row_at(k)
                 out[j] += q[i] * (self.value_at(k) - shift[j])
 
-    cdef void fill(self, const Box* box, const double* shift, const double* scale, const double* root,
+    cdef void fill(self, const Box* box, const double* shift, const double* scale,
+                   const double* root,
                    double* out) noexcept nogil:
         """out = root_i (x_ij - shift_j) scale_j over a box of dense X, in the order of X."""
         if self.element == F64_I32:
-            _fill(<const double*> self.values, self.stride, self.layout == DENSE_ROWS, box, shift, scale,
+            _fill(<const double*> self.values, self.stride, self.layout == DENSE_ROWS, box, shift,
+                  scale,
                   root, out)
         else:
-            _fill(<const float*> self.values, self.stride, self.layout == DENSE_ROWS, box, shift, scale,
+            _fill(<const float*> self.values, self.stride, self.layout == DENSE_ROWS, box, shift,
+                  scale,
                   root, out)
 
 
-cdef void _fill(const Value* x, Py_ssize_t stride, bint by_rows, const Box* box, const double* shift,
+cdef void _fill(const Value* x, Py_ssize_t stride, bint by_rows, const Box* box,
+                const double* shift,
                 const double* scale, const double* root, double* out) noexcept nogil:
     cdef Py_ssize_t i, j, m = box.row_stop - box.row, p = box.column_stop - box.column
     cdef const Value* line
@@ -278,13 +290,15 @@ cdef void _fill(const Value* x, Py_ssize_t stride, bint by_rows, const Box* box,
         for i in range(m):
             line = x + (box.row + i) * stride + box.column
             for j in range(p):
-                out[j] = (line[j] - shift[box.column + j]) * (scale[box.column + j] * root[box.row + i])
+                out[j] = (line[j] - shift[box.column + j]) * (
+                    scale[box.column + j] * root[box.row + i])
             out += p
     else:
         for j in range(p):
             line = x + (box.column + j) * stride + box.row
             for i in range(m):
-                out[i] = (line[i] - shift[box.column + j]) * (scale[box.column + j] * root[box.row + i])
+                out[i] = (line[i] - shift[box.column + j]) * (
+                    scale[box.column + j] * root[box.row + i])
             out += m
 
 
@@ -317,7 +331,7 @@ def _one_index_type(indptr, indices):
 
 
 def _is_sorted(indptr, indices, minor):
-    """Whether indices increase, so that none is stored twice.  ValueError if one is out of range."""
+    """Whether indices increase, so that none is stored twice; ValueError if out of range."""
     if indices.dtype == np.int32:
         found = _order[int32_t](indptr, indices, minor)
     else:

@@ -18,7 +18,7 @@ cdef class Descent:
     cdef const double* norm2
     cdef const double* error_norm      # what rounding in <z_j, r> is proportional to
     cdef const double* y
-    cdef double squared_y
+    cdef readonly double squared_y
     cdef Residual residual
     cdef const double* gram            # Z'SZ, (n_features, n_features)
     cdef const double* cross           # Z'S y

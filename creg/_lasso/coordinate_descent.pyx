@@ -60,8 +60,9 @@ cdef class Descent:
             gram_view, cross_view = gram, cross
             self.gram, self.cross = &gram_view[0, 0], &cross_view[0]
             self._kept["gram"] = (gram_view, cross_view)
-        self.refresh(NULL, 0)
+        view.fill_residual(self.y, self.w, 0, NULL, &self.residual)
         self.squared_y = view.squared_norm(&self.residual)
+        self.refresh(NULL, 0)
         self.reserve(16)
 
     def set_penalty(self, const double[::1] l1, const double[::1] l2,

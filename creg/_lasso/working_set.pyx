@@ -297,6 +297,7 @@ cdef class WorkingSetSolver:
             descent.project()
             descent.refresh(&self.active[0], self._support())
             descent.project()
+            descent.correlate(&self.free[0], self.free.shape[0])
         self._correlate_candidates()
         return self._gap(True)
 
@@ -340,6 +341,8 @@ cdef class WorkingSetSolver:
                 break
             joined = np.union1d(joined, joining)
         rest = features[~np.isin(features, np.union1d(free, at_bound[np.isinf(open_side)]))]
+        if len(self.free):
+            descent.correlate(&self.free[0], self.free.shape[0])
         self._consider(rest)
         gap = self._gap(True, moved)
         self._consider(features)

@@ -253,14 +253,14 @@ def test_auto_chooses_by_work():
     X, Y = data(40, 10)
     assert fit(X, Y, [1, 1])[2][0].method == "cholesky"
     assert fit(sparse.csr_array(X), Y, [1, 1])[2][0].method == "cholesky"
-    large = sparse.random_array((3000, 1500), density=0.002, rng=7, format="csr")
-    Y = large[:, :2].toarray() + np.random.default_rng(8).normal(size=(3000, 2))
+    large = sparse.random_array((1500, 900), density=0.002, rng=7, format="csr")
+    Y = large[:, :2].toarray() + np.random.default_rng(8).normal(size=(1500, 2))
     W, _, ends = fit(large, Y, [1, 1], tol=1e-8)
     assert {end.method for end in ends} == {"cg"}
     exactly, _, _ = fit(large, Y, [1, 1], "cholesky")
     np.testing.assert_allclose(W, exactly, rtol=1e-6, atol=1e-7)
     # columns that conjugate gradients do not get through with
-    steep = (large @ sparse.diags_array(np.geomspace(1, 1e6, 1500))).tocsr()
+    steep = (large @ sparse.diags_array(np.geomspace(1, 1e6, 900))).tocsr()
     W, _, ends = fit(steep, Y, [1e-3, 1e-3], tol=1e-10)
     assert {end.method for end in ends} == {"cholesky"}
     # a bound on the steps is a wish for steps
@@ -302,9 +302,9 @@ def test_active_set_without_bounds_is_ridge(standardize):
 @pytest.mark.parametrize("layout", ["C", "F"])
 def test_vectors_are_few(layout, solver):
     rng = np.random.default_rng(10)
-    X = rng.standard_normal((60_000, 150), dtype=np.float32)
+    X = rng.standard_normal((150_000, 150), dtype=np.float32)
     X = np.asfortranarray(X) if layout == "F" else X
-    y = rng.normal(size=(60_000, 1))
+    y = rng.normal(size=(150_000, 1))
     tracemalloc.start()
     try:
         fit(X, y, [1.0], solver, tol=1e-8)
