@@ -320,3 +320,29 @@ CLONED void creg_add4(ptrdiff_t n, const double *a, const double *restrict u0,
     for (ptrdiff_t i = 0; i < n; i++)
         v[i] += (a[0] * u0[i] + a[1] * u1[i]) + (a[2] * u2[i] + a[3] * u3[i]);
 }
+
+/* Blocks in which nothing is beyond need no second look. */
+CLONED ptrdiff_t creg_beyond(ptrdiff_t p, const float *h, const float *const *c, float e,
+                             const float *up, const float *low, ptrdiff_t *out)
+{
+    const float *c0 = c[0], *c1 = c[1], *c2 = c[2];
+    const float h0 = h[0], h1 = h[1], h2 = h[2];
+    ptrdiff_t count = 0;
+    for (ptrdiff_t start = 0; start < p; start += BLOCK) {
+        ptrdiff_t width = p - start < BLOCK ? p - start : BLOCK;
+        int beyond[BLOCK], any = 0;
+#pragma omp simd reduction(| : any)
+        for (ptrdiff_t k = 0; k < width; k++) {
+            ptrdiff_t j = start + k;
+            float v = h0 * c0[j] + h1 * c1[j] + h2 * c2[j];
+            beyond[k] = !(e + v <= up[j]) | !(e - v <= low[j]);
+            any |= beyond[k];
+        }
+        if (any)
+            for (ptrdiff_t k = 0; k < width; k++) {
+                out[count] = start + k;
+                count += beyond[k];
+            }
+    }
+    return count;
+}

@@ -62,4 +62,9 @@ void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, do
 void creg_add4(ptrdiff_t n, const double *a, const double *u0, const double *u1,
                const double *u2, const double *u3, double *v);
 
+/* The j with v_j + e > up_j or e - v_j > low_j (or NaN), v = h_0 c_0 + h_1 c_1 + h_2 c_2; out has
+ * room for p + 1 */
+ptrdiff_t creg_beyond(ptrdiff_t p, const float *h, const float *const *c, float e,
+                      const float *up, const float *low, ptrdiff_t *out);
+
 #endif

@@ -65,3 +65,5 @@ cdef extern from "leaves.h" nogil:
     void creg_add4(Py_ssize_t n, const double* a, const double* u0, const double* u1,
                    const double* u2,
                    const double* u3, double* v)
+    Py_ssize_t creg_beyond(Py_ssize_t p, const float* h, const float** c, float e, const float* up,
+                           const float* low, Py_ssize_t* out)

@@ -23,13 +23,13 @@ from creg._data.storage cimport DENSE_ROWS, SPARSE_ROWS, Box, Storage
 from creg._data.threads import parallel, pieces, single_blas
 
 cdef enum:
-    ROWS = 512              # of a block; twice as many where there are few columns
+    ROWS = 256              # of a block; twice as many where there are few columns
     COLUMNS = 256
     MANY_COLUMNS = 200
     PARTS = 4               # partial sums at most
     SLICE_ENTRIES = 65_536  # entries that are transposed at once
 
-SPARE = 2_000_000       # numbers that partial sums may hold, however small X is
+SPARE = 2_000_000       # bytes that partial sums may take, however small X is
 BLAS_WORK = 10_000_000  # multiplications below which BLAS is left as it is
 HEAVY = 100             # W mean^2 over ||z||^2 above which centring by algebra cancels too much
 CROSS_COLUMNS = 4       # right-hand sides from which a block is multiplied by BLAS
@@ -130,10 +130,9 @@ def _heavy(view):
     return view.sum_weights * np.square(view.mean * view.scale) > HEAVY * view.norm2
 
 
-def _n_parts(Py_ssize_t length, Py_ssize_t block, Py_ssize_t rows, Py_ssize_t columns):
-    """How many partial sums of shape (rows, columns) a sum over `length` may have: 1, 2 or 4."""
-    blocks = -(-length // block)
-    spare = max(length * max(rows, columns) // 10, SPARE) // max(rows * columns, 1)
+def _n_parts(Storage storage, Py_ssize_t blocks, Py_ssize_t size):
+    """How many partial sums of `size` numbers a sum over blocks may have: 1, 2 or 4."""
+    spare = max(storage.nbytes // 10, SPARE) // (8 * max(size, 1))
     return 4 if blocks >= 4 and spare >= 3 else 2 if blocks >= 2 and spare >= 1 else 1
 
 
@@ -143,7 +142,7 @@ def _dense(DesignView view, scale, R, outer, int n_threads):
     length, size = (p, n) if outer else (n, p)
     shape = (size, size) if R is None else (size, R.shape[1])
     block = COLUMNS if outer else ROWS if p >= MANY_COLUMNS else 2 * ROWS
-    n_parts = _n_parts(length, block, *shape)
+    n_parts = _n_parts(view.storage, -(-length // block), shape[0] * shape[1])
     sums = [np.zeros(shape, order="C" if R is None else "F") for _ in range(n_parts)]
     parts = pieces(length, n_parts, block)
     stop = []

@@ -20,6 +20,7 @@ from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.certificate cimport DualPoint, duality_gap, is_screened
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.pivoting cimport Pivoting
+from creg._lasso.references cimport References
 from creg._lasso.working_gram cimport WorkingGram
 
 from creg._lasso.projection import projection_basis
@@ -56,6 +57,7 @@ cdef class WorkingSetSolver:
     cdef readonly Descent descent
     cdef readonly Pivoting pivoting     # None: coordinate descent alone
     cdef readonly WorkingGram block
+    cdef readonly References references
     cdef DesignView view
     cdef readonly double reads          # full reads of X
     cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
@@ -93,6 +95,8 @@ cdef class WorkingSetSolver:
         if pivoting:
             self.pivoting = Pivoting(self.norm_y)
             self.block = WorkingGram(view, self.pivoting, gram)
+            if gram is None:
+                self.references = self._make_references(features)
         self._classify(np.ascontiguousarray(features, dtype=np.intp))
 
     def _classify(self, features):
@@ -108,6 +112,13 @@ cdef class WorkingSetSolver:
         if self.pivoting is not None:
             self._work_on(free)
         self._work_on(features[bare & ~(below & above)])
+
+    def _make_references(self, features):
+        """References that know on which sides which features may violate."""
+        up, low = np.full((2, self.view.n_features), np.inf)
+        up[features] = np.where(self.upper[features] > 0.0, self.l1_weights[features], np.inf)
+        low[features] = np.where(self.lower[features] < 0.0, self.l1_weights[features], np.inf)
+        return References(self.view, self.norm, up, low)
 
     def start(self, coef):
         """Begin from coefficients in kernel units, within the bounds."""
@@ -147,6 +158,8 @@ cdef class WorkingSetSolver:
         self._consider(self.features)
         if self.pivoting is not None:
             self._set_thresholds(l2 != self.l2_in_force)
+        if self.references is not None:
+            self.references.set_l1(l1)
         self.l2_in_force = l2
         while True:
             if self.n_working:
@@ -184,6 +197,8 @@ cdef class WorkingSetSolver:
                 self.in_working[j] = 1
                 self.working[self.n_working] = j
                 self.n_working += 1
+                if self.references is not None:
+                    self.references.settle(j)
         self.descent.reserve(self.n_working)
         if self.pivoting is not None and self.n_working > first:
             self.block.add(self.working[first:self.n_working])
@@ -388,13 +403,36 @@ cdef class WorkingSetSolver:
         return dual.gap
 
     cdef _correlate_candidates(self):
-        """<z_j, r> of every candidate."""
+        """<z_j, r> of every candidate; with references, of those that may violate."""
+        cdef Py_ssize_t k, p = self.view.n_features
+        cdef double cost
+        cdef References references = self.references
+        if references is None:
+            self._correlate(&self.candidates[0], self.n_candidates)
+            return
+        if references.size:
+            self.n_candidates = references.candidates(&self.descent.residual, &self.candidates[0])
+            cost = references.cost(&self.candidates[0], self.n_candidates)
+            if references.spent + cost <= references.full:
+                references.spent += cost
+                for k in range(self.n_working):
+                    if self.in_working[self.working[k]] == 1:
+                        self.candidates[self.n_candidates] = self.working[k]
+                        self.n_candidates += 1
+                self._correlate(&self.candidates[0], self.n_candidates)
+                return
+        self._correlate(NULL, p)
+        references.store(&self.descent.residual, self.descent.c)
+        self._consider(self.features)
+
+    cdef _correlate(self, const Py_ssize_t* features, Py_ssize_t count):
+        """<z_j, r> of the listed features (NULL: all), on threads where that pays."""
         cdef Py_ssize_t k
-        self.reads += <double> self.n_candidates / self.view.n_features
-        self.view.correlations_threaded(&self.descent.residual, &self.candidates[0],
-                                        self.n_candidates, &self.correlations[0], self.n_threads)
-        for k in range(self.n_candidates):
-            self.descent.c[self.candidates[k]] = self.correlations[k]
+        self.reads += <double> count / self.view.n_features
+        self.view.correlations_threaded(&self.descent.residual, features, count,
+                                        &self.correlations[0], self.n_threads)
+        for k in range(count):
+            self.descent.c[k if features == NULL else features[k]] = self.correlations[k]
 
     cdef _screen(self, double gap):
         """Drop candidates that Gap Safe proves to be zero: |<z_j, theta*> - s c_j| is at most

@@ -32,7 +32,6 @@ FORMS = DENSE + SPARSE
 
 def as_form(X: np.ndarray, form: str, folder: Path) -> Any:
     """X in the given form; sparse forms store no zeros."""
-    n, p = X.shape
     if form == "F":
         return np.asfortranarray(X)
     if form == "C":

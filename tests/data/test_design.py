@@ -1,6 +1,7 @@
 """Every verb on every storage against a dense truth in extended precision."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -195,3 +196,38 @@ def test_pickle():
     copy = pickle.loads(pickle.dumps(view))
     assert np.array_equal(copy.norm2, view.norm2)
     assert np.array_equal(copy.weights, view.weights)
+
+
+@pytest.mark.parametrize("form", ["F", "C", "csc_array"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_long_sums(form, dtype, tmp_path):
+    n = 400_003
+    rng = np.random.default_rng(8)
+    X = rng.uniform(0.5, 1.5, size=(n, 2)).astype(dtype)
+    r = rng.uniform(0.5, 1.5, size=n)
+    view = DesignView(Storage(as_form(X, form, tmp_path)), None, False)
+    exact = (X.astype(np.longdouble) * r[:, None]).sum(axis=0) * view.scale
+    assert np.all(abs(view.correlations_of(r) / exact - 1) <= 2e-14)
+    assert np.all(
+        abs(view.norm2 / ((X * view.scale.astype(np.longdouble)) ** 2).sum(axis=0) - 1) <= 2e-14
+    )
+
+
+@pytest.mark.parametrize("form", ["F", "C"])
+@pytest.mark.parametrize("weights", [None, "random"])
+def test_memory(form, weights, tmp_path):
+    X = as_form(np.ones((40_000, 200), dtype=np.float32), form, tmp_path)
+    X[::3] = 2
+    s = row_weights(9, 40_000, weights)
+    r = np.ones(40_000)
+    view = DesignView(Storage(X), s)
+    gram(view, 2)
+    tracemalloc.start()
+    try:
+        view = DesignView(Storage(X), s)
+        gram(view, 2)
+        view.correlations_of(view.product(np.ones(200), 2) + r, 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.1 * 4 * X.size

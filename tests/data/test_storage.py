@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def test_columns(form, dtype, tmp_path):
     storage = Storage(given)
     assert storage.shape == (9, 6)
     assert storage.dtype == dtype
-    assert (storage.X is given) == (form != "both sliced") or form == "memmap"
+    if form not in ("both sliced", "memmap"):
+        assert storage.X is given
     columns = storage.columns()
     assert not columns.is_row_layout
     assert columns is storage.columns()
@@ -33,14 +35,17 @@ def test_columns(form, dtype, tmp_path):
         storage.column(6)
 
 
-@pytest.mark.parametrize("form", [f for f in FORMS if f not in ("both sliced", "memmap")])
+@pytest.mark.parametrize(
+    "form", [f for f in FORMS if f not in ("both sliced", "memmap", "read-only")]
+)
 def test_in_place(form, tmp_path):
     X = as_form(random_matrix(1, 9, 6), form, tmp_path)
     storage = Storage(X)
-    values = X.data if sparse.issparse(X) else X
-    assert np.shares_memory(storage._values() if hasattr(storage, "_values") else values, values)
-    values.flags.writeable = True if values.base is None else values.flags.writeable
-    assert storage.nbytes > 0
+    if sparse.issparse(X):
+        X.data[0] = 77
+    else:
+        X[0, 0] = 77
+    assert 77 in [x for j in range(6) for x in storage.column(j)]
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1), (0, 3), (3, 0)])
@@ -80,9 +85,7 @@ def test_not_canonical(kind, problem):
         data = np.repeat(data / 2, 2)
         indices, indptr = np.repeat(indices, 2), 2 * indptr
     elif problem == "unsorted":
-        order = np.concatenate(
-            [np.arange(a, b)[::-1] for a, b in zip(indptr, indptr[1:], strict=False)]
-        )
+        order = np.concatenate([np.arange(a, b)[::-1] for a, b in pairwise(indptr)])
         data, indices = data[order], indices[order]
     else:
         data = data.copy()

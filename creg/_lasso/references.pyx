@@ -1,0 +1,166 @@
+"""Reference residuals: which features cannot violate, without reading their columns.
+
+With references r_1 .. r_K whose correlations with every column are known, for any h
+
+    |<z_j, r>| <= |sum_k h_k <z_j, r_k>| + ||z_j|| e ,     e = ||r - sum_k h_k r_k||
+
+at O(K) a feature.  The path is piecewise linear, so the residual stays close to the span of the last
+references and e is small; h is the least-squares fit.  One reference is the residual of the null
+model, the others those of the last full passes.  As for other screening rules (Gap Safe; look-ahead
+screening, Larsson 2021) but of the residual, not of the optimum: what is excluded is proved.
+
+Correlations are kept in float32, relative to ||z_j|| ||r_k||; e is enlarged for that and for the rounding
+of its own computation (leaves.h: a sum of n terms errs by eps (8 + n/64) of its magnitude).
+"""
+
+from libc.math cimport INFINITY, fabs, sqrt
+from libc.string cimport memcpy
+
+import numpy as np
+
+from creg._data cimport leaves
+from creg._data.design cimport DesignView, Residual
+
+cdef double EPS = 2.220446049250313e-16
+cdef double EPS32 = 6e-8
+
+
+cdef class References:
+    """The references of one problem.
+
+    Parameters
+    ----------
+    view : DesignView
+    norm : ndarray of shape (n_features,)
+        ||z_j||.
+    up, low : ndarray of shape (n_features,)
+        a_j on the sides that the bounds of feature j leave open, inf on the others.
+    """
+
+    def __init__(self, DesignView view, const double[::1] norm, up, low):
+        cdef Py_ssize_t k, n = view.n_samples, p = view.n_features
+        cdef double[:, ::1] u = np.zeros((KEPT + 1, n))
+        cdef float[:, ::1] c = np.zeros((KEPT, p), dtype=np.float32)
+        cdef float[:, ::1] now = np.empty((2, p), dtype=np.float32)
+        cdef double[::1] above, below
+        cdef const double[::1] root
+        with np.errstate(divide="ignore", invalid="ignore"):
+            above, below = up / np.asarray(norm), low / np.asarray(norm)
+        self.view, self.norm = view, &norm[0]
+        for k in range(KEPT):
+            self.u[k], self.c[k] = &u[k, 0], &c[k, 0]
+        self.present = &u[KEPT, 0]
+        self.up, self.low = &above[0], &below[0]
+        self.up_now, self.low_now = &now[0, 0], &now[1, 0]
+        self.full = view.storage.size + 4.0 * p
+        self._arrays = {"all": (u, c, now, above, below, norm)}
+        if view.weights is not None:
+            root = np.sqrt(view.weights)
+            self.root_s = &root[0]
+            self._arrays["root"] = root
+
+    cdef void set_l1(self, double l1) noexcept nogil:
+        """The thresholds in force; a little low, for the rounding of both sides."""
+        cdef Py_ssize_t j
+        cdef double factor = l1 * (1.0 - 1e-6)
+        self.l1 = l1
+        for j in range(self.view.n_features):
+            self.up_now[j] = <float> (factor * self.up[j])
+            self.low_now[j] = <float> (factor * self.low[j])
+
+    cdef void settle(self, Py_ssize_t j) noexcept nogil:
+        """Feature j needs no bound: its correlation is always computed."""
+        self.up[j] = self.low[j] = INFINITY
+        self.up_now[j] = self.low_now[j] = INFINITY
+
+    cdef double cost(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:
+        """Stored entries of the listed columns, and what starting a column costs."""
+        cdef Py_ssize_t k
+        cdef double total = 4.0 * count
+        for k in range(count):
+            total += self.view.storage.count(features[k])
+        return total
+
+    cdef const double* weigh(self, const Residual* r) noexcept nogil:
+        """S^1/2 r, zero where the weight is."""
+        cdef Py_ssize_t i
+        if self.root_s == NULL:
+            return r.q
+        for i in range(self.view.n_samples):
+            self.present[i] = r.q[i] / self.root_s[i] if self.root_s[i] > 0.0 else 0.0
+        return self.present
+
+    cdef double combine(self, const Residual* r, double* h) noexcept nogil:
+        """h and the enlarged e; any h gives a valid bound, so conditioning costs tightness only."""
+        cdef Py_ssize_t i, k, l, n = self.view.n_samples, size = self.size
+        cdef const double* u = self.weigh(r)
+        cdef double L[KEPT][KEPT]
+        cdef double g[KEPT]
+        cdef double square = leaves.creg_inner(n, u, u), e2 = square, magnitude = sqrt(square), used = 0.0
+        cdef double pivot
+        for k in range(KEPT):
+            h[k] = 0.0
+        for k in range(size):
+            g[k] = leaves.creg_inner(n, u, self.u[k])
+            h[k] = g[k]
+        # Cholesky of the products; pivots that are too small leave their reference out
+        for k in range(size):
+            pivot = self.products[k][k]
+            for l in range(k):
+                pivot -= L[k][l] * L[k][l]
+            L[k][k] = sqrt(pivot) if pivot > 1e-11 * self.products[k][k] else 0.0
+            for i in range(k + 1, size):
+                L[i][k] = self.products[i][k]
+                for l in range(k):
+                    L[i][k] -= L[i][l] * L[k][l]
+                L[i][k] = L[i][k] / L[k][k] if L[k][k] > 0.0 else 0.0
+            for l in range(k):
+                h[k] -= L[k][l] * h[l]
+            h[k] = h[k] / L[k][k] if L[k][k] > 0.0 else 0.0
+        for k in range(size - 1, -1, -1):
+            for l in range(k + 1, size):
+                h[k] -= L[l][k] * h[l]
+            h[k] = h[k] / L[k][k] if L[k][k] > 0.0 else 0.0
+        for k in range(size):
+            e2 -= 2.0 * h[k] * g[k]
+            for l in range(size):
+                e2 += h[k] * h[l] * self.products[k][l]
+            used += fabs(h[k]) * self.length[k]
+        magnitude += used
+        e2 = (e2 if e2 > 0.0 else 0.0) + 4e-16 * (8.0 + n / 64.0) * magnitude * magnitude
+        return sqrt(e2) * (1.0 + 1e-6) + EPS32 * (KEPT + 3) * used
+
+    cdef Py_ssize_t candidates(self, const Residual* r, Py_ssize_t* out) noexcept nogil:
+        """The features that may violate at this residual, settled ones aside, into out."""
+        cdef double h[KEPT]
+        cdef float weights[KEPT]
+        cdef double e = self.combine(r, h)
+        cdef Py_ssize_t k
+        for k in range(KEPT):
+            weights[k] = <float> (h[k] * self.length[k])
+        return leaves.creg_beyond(self.view.n_features, weights, <const float**> self.c, <float> e,
+                                  self.up_now, self.low_now, out)
+
+    cdef void store(self, const Residual* r, const double* correlations) noexcept nogil:
+        """This residual and <z_j, r> for every j as a reference, in place of the oldest but one."""
+        cdef Py_ssize_t j, l, n = self.view.n_samples, k = self.size
+        cdef const double* u = self.weigh(r)
+        cdef float* c
+        cdef double length
+        if self.size < KEPT:
+            self.size += 1
+        else:
+            k = 1 + self.next
+            self.next = (self.next + 1) % (KEPT - 1)
+        memcpy(self.u[k], u, n * sizeof(double))
+        self.spent = 0.0
+        for l in range(self.size):
+            self.products[k][l] = leaves.creg_inner(n, self.u[k], self.u[l])
+            self.products[l][k] = self.products[k][l]
+        length = sqrt(self.products[k][k])
+        self.length[k] = length
+        c = <float*> self.c[k]
+        for j in range(self.view.n_features):
+            c[j] = 0.0
+            if self.norm[j] > 0.0 and length > 0.0:
+                c[j] = <float> (correlations[j] / (self.norm[j] * length))
