@@ -4,32 +4,28 @@ minimise  sum_i s_i (y_i - x_i'w - b)^2 + alpha sum_j v_j w_j^2   over w and b
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
 from creg._data.storage import Storage
-from creg._data.threads import single_blas
 from creg._problem import Data, L1Problem, Options, Penalty
-from creg._ridge.cholesky import CholeskyFactor, Dual, Primal
 from creg._ridge.conjugate_gradient import conjugate_gradient
-from creg._ridge.spectrum import EigenFactor, singular
-from creg._ridge.system import RidgeSystem, Targets, Unreliable
+from creg._ridge.solver import (
+    RidgeSolver,
+    affordable_steps,
+    prefers_iterations,
+    solve_directly,
+)
+from creg._ridge.system import RidgeSystem, Targets
 from creg._solution import Solution, Status
 
 Float = NDArray[np.float64]
 
 TARGETS_AT_ONCE = 8  # bounds the vectors of n_samples held
-LARGEST_GRAM = 15_000  # rows of a Gram matrix that "auto" makes
-SMALL_GRAM = 500  # sparse X: a Gram matrix that costs less than thinking about it
-SPARSE_STEPS = 200  # conjugate gradient steps to be expected on sparse X
-SPARSE_SLOWDOWN = 4  # of a sparse multiply-add against one in BLAS-3
-SMALL_WORK = 1e7  # flops below which the number of BLAS threads is left alone
 
 
 def solve_ridge(
@@ -72,9 +68,7 @@ def solve_ridge(
     view = DesignView(storage, sample_weight, fit_intercept)
     problem = _RidgeProblem(view, Y, penalty, options)
     solutions: list[Solution | None] = [None] * Y.shape[1]
-    work = float(view.n_samples) * view.n_features * min(view.n_samples, view.n_features)
-    alone = options.n_threads == 1 and work > SMALL_WORK
-    with single_blas() if alone else nullcontext():
+    with problem.solver.blas_threads():
         for k, solution in problem.solve(alphas):
             solutions[k] = solution
     return [solution for solution in solutions if solution is not None]
@@ -88,32 +82,22 @@ def _bounded(penalty: Penalty) -> bool:
 
 class _RidgeProblem:
     def __init__(self, view: DesignView, Y: Float, penalty: Penalty, options: Options) -> None:
-        self.view = view
+        self.solver = RidgeSolver(view, penalty.weights, penalty.standardize, options.n_threads)
         self.targets = Targets(Y, view.weights, view.centred)
         self.options = options
-        self._penalised = RidgeSystem(view, penalty.weights, penalty.standardize, options.n_threads)
-        self._unpenalised = self._penalised
-        if penalty.weights is not None:
-            left_out = np.where(penalty.weights == np.inf, np.inf, 1.0)
-            self._unpenalised = RidgeSystem(view, left_out, penalty.standardize, options.n_threads)
-        self._equations: dict[int, Primal | Dual] = {}
 
     def solve(self, alphas: Float) -> Iterator[tuple[int, Solution]]:
         """All targets, those of one alpha together; (target, Solution) in any order."""
         distinct = np.unique(alphas)
-        for alpha in distinct:
-            members = np.flatnonzero(alphas == alpha)
-            system = self._penalised
-            if not np.any(system.sigma > 0):
-                alpha = 0.0
-            if alpha == 0:
-                system = self._unpenalised
+        for asked in distinct:
+            members = np.flatnonzero(alphas == asked)
+            system, alpha = self.solver.system(asked)
             method = self.options.solver
             if not system.n_columns:
                 yield from self._constant(system, members)
             elif method == "cg":
                 yield from self._iterate(system, alpha, members, None)
-            elif method == "auto" and _prefers_iterations(system):
+            elif method == "auto" and prefers_iterations(system):
                 yield from self._iterate_or_factor(system, alpha, members)
             else:
                 yield from self._direct(system, alpha, members, last=distinct.size == 1)
@@ -129,26 +113,10 @@ class _RidgeProblem:
         self, system: RidgeSystem, alpha: float, members: NDArray[np.intp], last: bool
     ) -> Iterator[tuple[int, Solution]]:
         method = "eigen" if self.options.solver == "eigen" else "cholesky"
-        equations = self._equations.get(id(system))
-        if equations is None:
-            wide = system.view.n_samples <= system.n_columns
-            equations = self._equations[id(system)] = Dual(system) if wide else Primal(system)
-        try:
-            factored = equations.at(
-                alpha, EigenFactor if method == "eigen" else CholeskyFactor, last
-            )
-        except Unreliable:
-            factored = None
+        factored = self.solver.factored(system, alpha, method, last)
         for part in _chunks(members):
-            Y = self.targets.block(part)
-            used, W = "svd", None
-            if factored is not None:
-                try:
-                    used, W = method, factored.solve(Y)
-                except Unreliable:
-                    used = "svd"
-            if W is None:
-                W = singular(system, alpha, Y)
+            W, by_factor = solve_directly(factored, system, alpha, self.targets.block(part))
+            used = method if by_factor else "svd"
             for column, k in enumerate(part):
                 yield k, self._solution(system, k, W[:, column], method=used)
 
@@ -193,11 +161,10 @@ class _RidgeProblem:
         self, system: RidgeSystem, alpha: float, members: NDArray[np.intp]
     ) -> Iterator[tuple[int, Solution]]:
         """Conjugate gradients; where they have not converged for what a factor costs, that."""
-        direct = _gram_work(system)
-        if self.options.max_iter is not None or direct is None:
+        steps = affordable_steps(system)
+        if self.options.max_iter is not None or steps is None:
             yield from self._iterate(system, alpha, members, None)
             return
-        steps = max(SPARSE_STEPS, int(direct / _step_work(system)))
         left = []
         for k, solution in self._iterate(system, alpha, members, steps):
             if solution.status == Status.CONVERGED:
@@ -211,8 +178,8 @@ class _RidgeProblem:
         values = self.targets.in_user_units(k, w * system.scale)
         nonzero = np.flatnonzero(values)
         intercept = 0.0
-        if self.view.centred:
-            mean = self.view.mean[system.columns]
+        if system.view.centred:
+            mean = system.view.mean[system.columns]
             intercept = float(self.targets.mean[k] - mean @ values)
         facts = {
             "dual_gap": np.nan,
@@ -232,36 +199,6 @@ class _RidgeProblem:
 def _chunks(members: NDArray[np.intp]) -> Iterator[list[int]]:
     for start in range(0, members.size, TARGETS_AT_ONCE):
         yield [int(k) for k in members[start : start + TARGETS_AT_ONCE]]
-
-
-def _prefers_iterations(system: RidgeSystem) -> bool:
-    side = min(system.view.n_samples, system.n_columns)
-    direct = _gram_work(system)
-    if direct is None:
-        return True
-    if not sparse.issparse(system.view.storage.X) or side <= SMALL_GRAM:
-        return False
-    return SPARSE_STEPS * _step_work(system) < direct
-
-
-def _gram_work(system: RidgeSystem) -> float | None:
-    """Multiply-adds of the smaller Gram matrix and its factor; None: too large to be made."""
-    n, p = system.view.n_samples, system.n_columns
-    side = min(n, p)
-    if side > LARGEST_GRAM:
-        return None
-    X = system.view.storage.X
-    if not sparse.issparse(X):
-        return n * p * side / 2 + side**3 / 6
-    # entries of the Gram matrix met, were they spread evenly over the longer side
-    return SPARSE_SLOWDOWN * X.nnz**2 / max(n, p) + side**3 / 6
-
-
-def _step_work(system: RidgeSystem) -> float:
-    X = system.view.storage.X
-    if not sparse.issparse(X):
-        return 2.0 * system.view.n_samples * system.n_columns
-    return 2.0 * SPARSE_SLOWDOWN * X.nnz
 
 
 def _active_set(

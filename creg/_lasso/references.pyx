@@ -65,8 +65,8 @@ cdef class References:
         cdef double factor = l1 * (1.0 - 1e-6)
         self.l1 = l1
         for j in range(self.view.n_features):
-            self.up_now[j] = <float> (factor * self.up[j])
-            self.low_now[j] = <float> (factor * self.low[j])
+            self.up_now[j] = <float> (factor * self.up[j] if self.up[j] < INFINITY else INFINITY)
+            self.low_now[j] = <float> (factor * self.low[j] if self.low[j] < INFINITY else INFINITY)
 
     cdef void settle(self, Py_ssize_t j) noexcept nogil:
         """Feature j needs no bound: its correlation is always computed."""

@@ -28,6 +28,7 @@ from creg._lasso.projection import projection_basis
 cdef double EPS = 2.220446049250313e-16
 cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
+cdef unsigned char PROJECTED = 2        # in the working set without being a candidate
 
 
 cdef class WorkingSetSolver:
@@ -111,6 +112,7 @@ cdef class WorkingSetSolver:
         self.one_sided = features[bare & (below ^ above)]
         if self.pivoting is not None:
             self._work_on(free)
+            np.asarray(self.in_working)[free] = PROJECTED
         self._work_on(features[bare & ~(below & above)])
 
     def _make_references(self, features):
@@ -355,12 +357,12 @@ cdef class WorkingSetSolver:
             if not len(joining):
                 break
             joined = np.union1d(joined, joining)
-        rest = features[~np.isin(features, np.union1d(free, at_bound[np.isinf(open_side)]))]
+        seen = np.asarray(self.candidates)[:self.n_candidates].copy()
+        self._consider(seen[~np.isin(seen, np.union1d(free, at_bound[np.isinf(open_side)]))])
         if len(self.free):
             descent.correlate(&self.free[0], self.free.shape[0])
-        self._consider(rest)
         gap = self._gap(True, moved)
-        self._consider(features)
+        self._consider(seen)
         return gap
 
     def _consider(self, features):
@@ -397,7 +399,7 @@ cdef class WorkingSetSolver:
         dual.error = sums * dual.residual_norm if with_rounding else 0.0
         if descent.in_gram_space and with_rounding:
             dual.error = (sums + EPS * size) * magnitude
-            dual.residual_norm += sqrt(sums) * magnitude
+            dual.residual_norm = sqrt(2.0 * self.half_squared_residual + sums * magnitude * magnitude)
         duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
                     &self.candidates[0], self.n_candidates, dual)
         return dual.gap
@@ -416,7 +418,7 @@ cdef class WorkingSetSolver:
             if references.spent + cost <= references.full:
                 references.spent += cost
                 for k in range(self.n_working):
-                    if self.in_working[self.working[k]] == 1:
+                    if self.in_working[self.working[k]] != PROJECTED:
                         self.candidates[self.n_candidates] = self.working[k]
                         self.n_candidates += 1
                 self._correlate(&self.candidates[0], self.n_candidates)

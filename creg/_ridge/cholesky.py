@@ -91,7 +91,7 @@ class Primal:
         self.system = system
         self._gram: Float | None = None
 
-    def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "_PrimalAt":
+    def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "PrimalAt":
         """Factored at one alpha; `last` gives the Gram away."""
         system = self.system
         if self._gram is None:
@@ -102,10 +102,12 @@ class Primal:
         A = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
-        return _PrimalAt(system, A, alpha, make)
+        return PrimalAt(system, A, alpha, make)
 
 
-class _PrimalAt:
+class PrimalAt:
+    """Z'SZ + alpha V, factored at a unit diagonal."""
+
     def __init__(
         self, system: RidgeSystem, A: Float, alpha: float, make: Callable[[Float], Factor]
     ) -> None:
@@ -114,6 +116,17 @@ class _PrimalAt:
         self._scales = _at_unit_diagonal(A, self._penalty[:, 0])[:, None]
         self._factor = make(A)
         self._rcond_min = system.rank_tolerance() ** 2 if alpha == 0 else 0.0
+
+    @property
+    def rcond(self) -> float:
+        """Estimated reciprocal condition at a unit diagonal, a lower bound of eigenvalues there."""
+        return self._factor.rcond
+
+    def length(self, g: Float, error: Float) -> tuple[float, float]:
+        """sqrt(g'A^-1 g), and what g +- error may add to it; for g (n_columns,)."""
+        scaled = self._scales * g[:, None]
+        length = np.sqrt(max(float(scaled[:, 0] @ self._factor.solve(scaled)[:, 0]), 0.0))
+        return length, float(np.linalg.norm(self._scales[:, 0] * error) / np.sqrt(self.rcond))
 
     def solve(self, Y: Float) -> Float:
         """Coefficients in kernel units, (n_columns, t), of the centred targets (n_samples, t)."""
@@ -181,14 +194,14 @@ class Dual:
         self.left = 1.0  # share of trace K that the projection leaves: what rounding is worse by
         self._gram: Float | None = None
 
-    def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "_DualAt":
+    def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "DualAt":
         """Factored at one alpha; `last` gives the Gram away."""
         if self._gram is None:
             self._gram = self._make_gram()
         K = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
-        return _DualAt(self, K, alpha, make)
+        return DualAt(self, K, alpha, make)
 
     def _make_gram(self) -> Float:
         system, projection = self.system, self.projection
@@ -211,7 +224,9 @@ class Dual:
         return K
 
 
-class _DualAt:
+class DualAt:
+    """P K P + alpha I, factored at a unit diagonal."""
+
     def __init__(self, dual: Dual, K: Float, alpha: float, make: Callable[[Float], Factor]) -> None:
         self._dual = dual
         self._alpha = (alpha * dual.smallest) * dual.smallest
