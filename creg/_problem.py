@@ -15,8 +15,9 @@ unit and scale_j are powers of two, so rescaled data take the same path bit for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from creg._data.statistics import gram
 from creg._data.storage import Storage
 from creg._data.threads import single_blas
 from creg._lasso.working_set import WorkingSetSolver
+from creg._ridge.certified import CertifiedRidge
 from creg._solution import Solution, Status
 
 Float = NDArray[np.float64]
@@ -97,10 +99,8 @@ class Data:
 
     @cached_property
     def scale_(self) -> Float:
-        """Standard deviations (root mean squares without an intercept); 1 for constant columns."""
-        view = self.view
-        spread = np.sqrt(view.norm2 / view.sum_weights) / view.scale
-        return np.where(view.norm2 > 0, spread, 1.0)
+        """`standard_deviations` of the columns."""
+        return standard_deviations(self.view)
 
     def gram_pays(self, n_alphas: int) -> bool:
         """Whether Z'SZ is worth making: no wider than a column is long, by stored entries."""
@@ -113,6 +113,12 @@ class Data:
         """Z'SZ, (n_features, n_features)."""
         with single_blas():
             return gram(self.view)
+
+
+def standard_deviations(view: DesignView) -> Float:
+    """Of the columns, divisor sum s; root mean squares if not centred; 1 for constant columns."""
+    spread = np.sqrt(view.norm2 / view.sum_weights) / view.scale
+    return np.where(view.norm2 > 0, spread, 1.0)
 
 
 def rescaled(sample_weight: Float | None) -> Float | None:
@@ -175,17 +181,26 @@ class L1Problem:
         )
         takes_part = finite & (view.norm2 > 0) & ((self._lower < 0) | (self._upper > 0))
         self._features = np.flatnonzero(takes_part)
+        j = self._features
+        self._bounded = bool(np.any(self._lower[j] > -np.inf) or np.any(self._upper[j] < np.inf))
         self._solvers: dict[bool, WorkingSetSolver] = {}
+        self._ridge: CertifiedRidge | None = None
 
     @property
     def _unpenalised(self) -> NDArray[np.intp]:
         return self._features[self._v[self._features] == 0.0]
+
+    @property
+    def _nothing_penalised(self) -> bool:
+        return not np.any(self._v[self._features])
 
     @cached_property
     def _null_model(self) -> tuple[Float, float]:
         """The residual of the best unpenalised fit within the bounds and half its square."""
         view, bare = self.data.view, self._unpenalised
         r = self.target
+        if self._nothing_penalised:
+            bare = bare[:0]
         if len(bare) and self.target.any():
             zeros = np.zeros(view.n_features)
             solver = WorkingSetSolver(
@@ -193,10 +208,17 @@ class L1Problem:
             )
             solver.solve(0.0, 0.0, 0.0, 1e-15, 10_000)
             r = self.target - view.product(solver.descent.coef)
-        weights = view.weights
-        half = 0.5 * float(r @ r if weights is None else r @ (weights * r))
+        half = self._half_square(r)
         # what rounding leaves of a target that the unpenalised features explain
         return (r, half) if half > 1e-26 or not len(bare) else (np.zeros_like(r), 0.0)
+
+    def _half_square(self, r: Float) -> float:
+        weights = self.data.view.weights
+        return 0.5 * float(r @ r if weights is None else r @ (weights * r))
+
+    @cached_property
+    def _half_squared_target(self) -> float:
+        return self._half_square(self.target)
 
     @cached_property
     def null_objective(self) -> float:
@@ -232,31 +254,75 @@ class L1Problem:
         start : (n_features,), optional
             Coefficients to begin from, in the user's units.
         """
-        n, ratio = self.data.view.n_samples, self.penalty.l1_ratio
-        l1 = [alpha * ratio * n / self.unit for alpha in alphas]
-        l2 = [alpha * (1.0 - ratio) * n for alpha in alphas]
-        null = self._null_model[1]
+        ratio = self.penalty.l1_ratio
+        smooth = ratio == 0.0 or self._nothing_penalised
         coef = None if start is None else self._to_kernel(start)
         for k, alpha in enumerate(alphas):
-            known = (alpha == 0.0) in self._solvers
-            solver = self._solver(alpha == 0.0, len(alphas), options)
-            reads = solver.reads if known else 0.0
-            if coef is not None:
-                solver.start(coef)
+            following = alphas[k + 1] if k + 1 < len(alphas) else None
+            if not self._bounded and (smooth or alpha == 0.0):
+                yield self._solve_smooth(alpha, options, following is None)
+            else:
+                yield self._solve_on_working_sets(alpha, following, len(alphas), options, coef)
                 coef = None
-            if not self.target.any():
-                solver.start(np.zeros(len(self._a)))
-            base = 0.5 * solver.descent.squared_y if alpha == 0.0 else null
-            gap, n_iter, status = solver.solve(
-                l1[k],
-                l2[k],
-                l1[k + 1] if k + 1 < len(alphas) else l1[k],
-                options.tol * base,
-                options.max_iter,
+
+    def _solve_smooth(self, alpha: float, options: Options, last: bool) -> Solution:
+        """Ridge, or least squares of minimum norm, in closed form."""
+        view, v, weights = self.data.view, self.penalty.weights, None
+        if self._ridge is None:
+            if v is not None or len(self._features) < view.n_features:
+                weights = np.full(view.n_features, np.inf)
+                weights[self._features] = self._v[self._features]
+            self._ridge = CertifiedRidge(
+                view, self.target, weights, self.penalty.standardize, options.n_threads
             )
-            yield self._solution(
-                solver, gap, base, n_iter, Status(status), solver.reads - reads
-            )
+        base = self._half_squared_target if alpha == 0.0 else self._null_model[1]
+        l2 = alpha * (1.0 - self.penalty.l1_ratio) * view.n_samples
+        max_iter = 10_000 if options.max_iter is None else options.max_iter
+        found = self._ridge.solve(l2, options.tol * base, max_iter, last)
+        return self._solution(
+            found.coef,
+            gap=found.gap,
+            null=base,
+            loss=found.half_squared_residual,
+            n_iter=found.n_iter,
+            status=found.status,
+            reads=found.reads,
+        )
+
+    def _solve_on_working_sets(
+        self,
+        alpha: float,
+        following: float | None,
+        n_alphas: int,
+        options: Options,
+        coef: Float | None,
+    ) -> Solution:
+        n, ratio = self.data.view.n_samples, self.penalty.l1_ratio
+        known = (alpha == 0.0) in self._solvers
+        solver = self._solver(alpha == 0.0, n_alphas, options)
+        reads = solver.reads if known else 0.0
+        if coef is not None:
+            solver.start(coef)
+        if not self.target.any():
+            solver.start(np.zeros(len(self._a)))
+        base = self._half_squared_target if alpha == 0.0 else self._null_model[1]
+        l1 = alpha * ratio * n / self.unit
+        gap, n_iter, status = solver.solve(
+            l1,
+            alpha * (1.0 - ratio) * n,
+            l1 if following is None else following * ratio * n / self.unit,
+            options.tol * base,
+            options.max_iter,
+        )
+        return self._solution(
+            solver.descent.coef,
+            gap=gap,
+            null=base,
+            loss=solver.half_squared_residual,
+            n_iter=n_iter,
+            status=Status(status),
+            reads=solver.reads - reads,
+        )
 
     def _solver(self, unpenalised: bool, n_alphas: int, options: Options) -> WorkingSetSolver:
         """The solver of the penalised problem, or of plain least squares."""
@@ -289,29 +355,22 @@ class L1Problem:
         return out
 
     def _solution(
-        self,
-        solver: WorkingSetSolver,
-        gap: float,
-        null: float,
-        n_iter: int,
-        status: Status,
-        reads: float,
+        self, coef: Float, *, gap: float, null: float, loss: float, **facts: Any
     ) -> Solution:
+        """In the user's units; gap, null and loss are the kernel's."""
         view, unit = self.data.view, self.unit
-        indices = np.flatnonzero(solver.descent.coef)
-        values = solver.descent.coef[indices] * view.scale[indices] * unit
-        to_user = unit * unit / view.n_samples
+        indices = np.flatnonzero(coef)
+        values = coef[indices] * view.scale[indices] * unit
         intercept = 0.0
         if self.data.fit_intercept:
             intercept = self.target_mean - float(values @ view.mean[indices])
+        gap, null, loss = (u * unit / view.n_samples * unit for u in (gap, null, loss))
         return Solution(
             indices=indices,
             values=values,
             intercept=intercept,
-            dual_gap=gap * unit / view.n_samples * unit,
-            null_objective=null * to_user,
-            n_iter=n_iter,
-            status=status,
-            reads=reads,
-            loss=solver.half_squared_residual * to_user,
+            dual_gap=gap,
+            null_objective=null,
+            loss=loss,
+            **facts,
         )

@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from creg._problem import Data, L1Problem, Options
+from creg._data.design import DesignView
+from creg._problem import Data, L1Problem, Options, standard_deviations
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, raise_if_stopped
 from creg._validation import (
@@ -461,7 +462,8 @@ class Ridge(_LinearModel):
         if bounded:
             more["dual_gap_"] = _gaps(solutions)
         if penalty.standardize:
-            more["scale_"] = Data(design.storage, weights, fit_intercept, scaled=True).scale_
+            view = DesignView(design.storage, weights, centre=fit_intercept)
+            more["scale_"] = standard_deviations(view)
         self._publish(design, target, solutions, **more)
         warn_unconverged(solutions, alphas.tolist(), options)
         return self

@@ -29,6 +29,7 @@ cdef class Descent:
     cdef double* projection            # (rank,) workspace
     cdef Py_ssize_t rank
     cdef double* iterates              # (DEPTH + 1, capacity) past coefficients of a list
+    cdef double* kept                  # (capacity,)
     cdef double* saved                 # max(n_samples, n_features)
     cdef Py_ssize_t capacity
 
@@ -53,3 +54,4 @@ cdef class Descent:
     cdef double descend(self, const Py_ssize_t* active, Py_ssize_t size, double small,
                         long long last_sweep) noexcept nogil
     cdef double restricted_gap(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
+    cdef void record(self, const Py_ssize_t* features, Py_ssize_t count, Py_ssize_t i) noexcept nogil

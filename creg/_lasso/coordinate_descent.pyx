@@ -90,8 +90,9 @@ cdef class Descent:
         if count <= self.capacity:
             return
         self.capacity = 2 * count
-        iterates = np.empty((DEPTH + 1) * self.capacity)
+        iterates = np.empty((DEPTH + 2) * self.capacity)
         self.iterates = &iterates[0]
+        self.kept = &iterates[(DEPTH + 1) * self.capacity]
         self._kept["iterates"] = iterates
 
     cdef void step(self, Py_ssize_t j, double delta) noexcept nogil:
@@ -230,7 +231,6 @@ cdef class Descent:
         """
         cdef double weights[DEPTH]
         cdef double before, new
-        cdef double* last = self.iterates + DEPTH * count
         cdef Py_ssize_t k, i, j, size
         if count == 0 or not anderson_weights(self.iterates, count, weights):
             return False
@@ -243,7 +243,9 @@ cdef class Descent:
             new = 0.0
             for i in range(DEPTH):
                 new += weights[i] * self.iterates[(i + 1) * count + k]
+            new /= sqrt(self.norm2[j])
             new = fmax(self.penalty.lower[j], fmin(self.penalty.upper[j], new))
+            self.kept[k] = self.w[j]
             if new != self.w[j]:
                 self.step(j, new - self.w[j])
                 self.w[j] = new
@@ -252,7 +254,7 @@ cdef class Descent:
         memcpy(self.c if self.in_gram_space else self.residual.q, self.saved, size * sizeof(double))
         self.residual.total = self.saved[size]
         for k in range(count):
-            self.w[features[k]] = last[k]
+            self.w[features[k]] = self.kept[k]
         return False
 
     cdef Status minimise(self, const Py_ssize_t* features, Py_ssize_t count, Py_ssize_t* active,
@@ -289,18 +291,22 @@ cdef class Descent:
     cdef double descend(self, const Py_ssize_t* active, Py_ssize_t size, double small,
                         long long last_sweep) noexcept nogil:
         """DEPTH sweeps over the support and an extrapolation; the decrease of the last sweep."""
-        cdef Py_ssize_t i, k
+        cdef Py_ssize_t i
         cdef double decrease = 0.0
-        for k in range(size):
-            self.iterates[k] = self.w[active[k]]
+        self.record(active, size, 0)
         for i in range(1, DEPTH + 1):
             decrease = self.sweep(active, size)
             if decrease <= small or self.n_sweeps >= last_sweep:
                 return decrease
-            for k in range(size):
-                self.iterates[i * size + k] = self.w[active[k]]
+            self.record(active, size, i)
         self.extrapolate(active, size)
         return decrease
+
+    cdef void record(self, const Py_ssize_t* features, Py_ssize_t count, Py_ssize_t i) noexcept nogil:
+        """Iterate i of an extrapolation: ||z_j|| w_j, so that the columns' scales do not matter."""
+        cdef Py_ssize_t k
+        for k in range(count):
+            self.iterates[i * count + k] = self.w[features[k]] * sqrt(self.norm2[features[k]])
 
     cdef double restricted_gap(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:
         """The gap of the problem restricted to the list, rounding aside."""

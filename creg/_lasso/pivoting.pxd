@@ -40,12 +40,12 @@ cdef class Pivoting:
     cdef double* corner                # (BLOCK, BLOCK)
     cdef dict _arrays
 
-    cdef Status solve(self, long long max_solves) noexcept nogil
+    cdef Status solve(self, long long max_solves, bint refine) noexcept nogil
     cdef void refactor(self) noexcept nogil
     cdef _point_to(self, arrays)
     cdef Status halve(self, long long last) noexcept nogil
     cdef void find_delta(self) noexcept nogil
-    cdef Status pivot(self, long long last) noexcept nogil
+    cdef Status pivot(self, long long last, bint refine) noexcept nogil
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
     cdef bint is_stationary(self) noexcept nogil
     cdef void newton(self) noexcept nogil

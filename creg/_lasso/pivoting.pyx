@@ -95,15 +95,18 @@ cdef class Pivoting:
                 self.state[k] = NEGATIVE if self.w[k] < 0.0 else ZERO
         self.refactor()
 
-    cdef Status solve(self, long long max_solves) noexcept nogil:
-        """Make every state consistent; STALLED where halved steps do not get there either."""
+    cdef Status solve(self, long long max_solves, bint refine) noexcept nogil:
+        """Make every state consistent; STALLED where halved steps do not get there either.
+
+        refine: solve at least once, however small the right-hand side.
+        """
         cdef long long last = self.n_solves + max_solves
         cdef Py_ssize_t k
         cdef Status status
         for k in range(self.size):
             self.shift[k] = 0.0
         self.keep()
-        status = self.pivot(last)
+        status = self.pivot(last, refine)
         if status != STALLED:
             return status
         self.n_failures += 1
@@ -122,7 +125,7 @@ cdef class Pivoting:
                 step = 1.0 - done
             for k in range(self.size):
                 self.shift[k] = (1.0 - done - step) * self.delta[k]
-            status = self.pivot(last)
+            status = self.pivot(last, False)
             if status == CONVERGED:
                 done += step
                 step *= 2.0
@@ -158,10 +161,10 @@ cdef class Pivoting:
                     u = fmax(u, -t)
                 self.delta[k] = (u - g) * jitter
 
-    cdef Status pivot(self, long long last) noexcept nogil:
+    cdef Status pivot(self, long long last, bint refine) noexcept nogil:
         """Rounds until consistent; STALLED as soon as the exchanges grow."""
         cdef Py_ssize_t count, best = self.size + 1, tries = 2, swaps = 0
-        cdef bint solved = self.is_stationary()
+        cdef bint solved = not refine and self.is_stationary()
         while True:
             if not solved:
                 if self.n_solves >= last:

@@ -28,6 +28,7 @@ from creg._lasso.projection import projection_basis
 cdef double EPS = 2.220446049250313e-16
 cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
+cdef int MOST_STALLS = 3                # rounds that change nothing but rounding
 cdef unsigned char PROJECTED = 2        # in the working set without being a candidate
 
 
@@ -64,6 +65,7 @@ cdef class WorkingSetSolver:
     cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
     cdef readonly double half_squared_residual
     cdef int n_threads
+    cdef bint refine                    # solve once more, from correlations that are exact
     cdef double norm_y, l2_in_force
     cdef object l1_weights, l2_weights, l1, l2, lower, upper
     cdef Py_ssize_t[::1] free           # projected
@@ -155,6 +157,7 @@ cdef class WorkingSetSolver:
         cdef long long first = self.n_iter()
         cdef double gap, target = 0.8 * tolerance
         cdef Status status = CONVERGED
+        cdef int stalls = 0
         np.multiply(self.l1_weights, l1, out=self.l1)
         np.multiply(self.l2_weights, l2, out=self.l2)
         self._consider(self.features)
@@ -177,14 +180,16 @@ cdef class WorkingSetSolver:
             if self.pivoting is None:
                 self._screen(gap)
             if self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2)):
-                target = max(0.8 * tolerance, 0.05 * gap)
+                target, stalls = max(0.8 * tolerance, 0.05 * gap), 0
             elif target > 0.8 * tolerance:
                 target = 0.8 * tolerance
-            elif status == STALLED or target < 1e-3 * tolerance:
+            elif status == STALLED or stalls >= MOST_STALLS:
                 status = STALLED
                 break
             else:
+                stalls += 1
                 target *= 0.1
+                self.refine = True
         return gap, self.n_iter() - first, <int> status
 
     cdef long long n_iter(self) noexcept:
@@ -238,7 +243,8 @@ cdef class WorkingSetSolver:
         cdef Status status
         cdef Py_ssize_t k
         with nogil:
-            status = self.pivoting.solve(max_solves)
+            status = self.pivoting.solve(max_solves, self.refine)
+        self.refine = False
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.pivoting.w[k]
         PyErr_CheckSignals()

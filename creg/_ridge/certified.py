@@ -1,13 +1,13 @@
 """Ridge and least squares of one target with a bound of the error, in the kernel's units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
 from creg._ridge.certificate import Certificate
-from creg._ridge.cholesky import Dual, DualAt, PrimalAt, Projection
+from creg._ridge.cholesky import DualAt, PrimalAt, Projection
 from creg._ridge.conjugate_gradient import conjugate_gradient
 from creg._ridge.solver import (
     RidgeSolver,
@@ -60,7 +60,7 @@ class CertifiedRidge:
     ) -> None:
         self._view, self._y = view, y
         self._solver = RidgeSolver(view, penalty_weights, standardize, n_threads)
-        self._projections: dict[int, Projection] = {}
+        self._projection: Projection | None = None
 
     def solve(self, alpha: float, tolerance: float, max_iter: int, last: bool) -> Certified:
         """The solution at alpha, of minimum norm where it is not unique.
@@ -76,18 +76,24 @@ class CertifiedRidge:
             No other alpha is to come.
         """
         system, alpha = self._solver.system(alpha)
+        reads = system.reads
         if not system.n_columns or not self._y.any():
-            empty = np.zeros(system.n_columns)
-            certificate = Certificate(system, alpha, self._y, empty)
-            return self._certified(system, empty, certificate, 0.0, 1, tolerance, 0.0)
+            nothing = np.zeros(system.n_columns)
+            r = system.times_root_weights(self._y[:, None].copy())
+            return self._found(system, nothing, 0.0, 0.5 * float(np.sum(r * r)), 1, tolerance)
+        n_iter = 0
         with self._solver.blas_threads():
             steps = self._steps(system, alpha, max_iter)
             if steps:
                 found = self._iterate(system, alpha, tolerance, steps)
-                done = found.status == Status.CONVERGED or found.n_iter >= max_iter
-                if done or affordable_steps(system) is None:
-                    return found
-            return self._direct(system, alpha, tolerance, last)
+                n_iter = found.n_iter
+            if not steps or (
+                found.status != Status.CONVERGED
+                and n_iter < max_iter
+                and affordable_steps(system) is not None
+            ):
+                found = self._factor(system, alpha, tolerance, last)
+        return replace(found, n_iter=max(n_iter, found.n_iter), reads=system.reads - reads)
 
     def _steps(self, system: RidgeSystem, alpha: float, max_iter: int) -> int:
         """Conjugate gradient steps to try; 0 where a factor is better."""
@@ -103,36 +109,73 @@ class CertifiedRidge:
     def _iterate(
         self, system: RidgeSystem, alpha: float, tolerance: float, steps: int
     ) -> Certified:
-        before = system.reads
-        target = TIGHTEST
-        if alpha > 0:
-            # ||T g||^2 / (2 min T^2 rho) bounds the error; T^2 rho = alpha v in units of min unit
-            smallest = float(system.unit.min())
-            scales = smallest / system.unit
-            rho = scales * scales * system.penalty(alpha)
-            null = np.linalg.norm(scales * system.correlations(self._y[:, None])[:, 0])
-            if null > 0:
-                target = float(np.sqrt(0.5 * rho[rho > 0].min(initial=np.inf) * tolerance) / null)
-        target = min(max(target, TIGHTEST), LOOSEST)
-        end = conjugate_gradient(system, alpha, self._y[:, None], target, steps)
-        w = end.W[:, 0]
-        certificate = Certificate(system, alpha, self._y, w)
-        gap = self._cheap_gap(system, certificate, self._projection(system, alpha))
-        n_iter = int(end.n_iter[0])
-        found = self._certified(system, w, certificate, gap, n_iter, tolerance, before)
-        if found.status == Status.CONVERGED or end.status[0] != Status.MAX_ITER:
-            return found
-        return replace(found, status=Status.MAX_ITER)
+        Y = self._y[:, None]
+        target = _gradient_tolerance(system, alpha, Y, tolerance)
+        end = conjugate_gradient(system, alpha, Y, target, steps)
+        certificate = Certificate(system, alpha, self._y, end.W[:, 0])
+        gap = min(certificate.at_zero(), self._by_duality(system, alpha, certificate, None))
+        half, n_iter = certificate.half_squared_residual, int(end.n_iter[0])
+        found = self._found(system, end.W[:, 0], gap, half, n_iter, tolerance)
+        if found.status == Status.STALLED and n_iter >= steps:
+            found = replace(found, status=Status.MAX_ITER)
+        return found
 
-    def _direct(
-        self, system: RidgeSystem, alpha: float, tolerance: float, last: bool
-    ) -> Certified:
-        before = system.reads
+    def _factor(self, system: RidgeSystem, alpha: float, tolerance: float, last: bool) -> Certified:
         factored = self._solver.factored(system, alpha, "cholesky", last)
         W, by_factor = solve_directly(factored, system, alpha, self._y[:, None])
-        w = W[:, 0]
-        certificate = Certificate(system, alpha, self._y, w)
-        if isinstance(factored, PrimalAt):
-            projection = None
+        certificate = Certificate(system, alpha, self._y, W[:, 0])
         gap = certificate.at_zero()
-        ...
+        if by_factor and isinstance(factored, PrimalAt):
+            gap = min(gap, certificate.by_factor(factored))
+        elif alpha > 0:
+            projection = factored.projection if isinstance(factored, DualAt) else None
+            gap = min(gap, self._by_duality(system, alpha, certificate, projection))
+        if gap > tolerance:
+            gap = min(gap, certificate.by_decomposition())
+        return self._found(system, W[:, 0], gap, certificate.half_squared_residual, 1, tolerance)
+
+    def _by_duality(
+        self,
+        system: RidgeSystem,
+        alpha: float,
+        certificate: Certificate,
+        projection: Projection | None,
+    ) -> float:
+        unpenalised = int(np.count_nonzero(system.sigma == 0))
+        if alpha > 0 and unpenalised and projection is None:
+            if (unpenalised + 1) * system.view.n_samples > LARGEST_BASIS:
+                return np.inf
+            if self._projection is None:
+                self._projection = Projection(system)
+            projection = self._projection
+        return certificate.by_duality(projection)
+
+    def _found(
+        self,
+        system: RidgeSystem,
+        w: Float,
+        gap: float,
+        half_squared_residual: float,
+        n_iter: int,
+        tolerance: float,
+    ) -> Certified:
+        coef = np.zeros(system.view.n_features)
+        coef[system.columns] = w
+        status = Status.CONVERGED if gap <= tolerance else Status.STALLED
+        return Certified(coef, gap, half_squared_residual, n_iter, status, 0.0)
+
+
+def _gradient_tolerance(system: RidgeSystem, alpha: float, Y: Float, tolerance: float) -> float:
+    """The relative residual at which the bound by duality is about half the tolerance.
+
+    With T z_j = z_j min(unit) / unit_j that residual is ||T g|| / ||T Z'S y||, and
+    sum_j g_j^2 / (2 rho_j) <= ||T g||^2 / (2 min_j T_j^2 rho_j).
+    """
+    if alpha == 0:
+        return TIGHTEST
+    scales = system.unit.min() / system.unit
+    rho = scales * scales * system.penalty(alpha)
+    null = float(np.linalg.norm(scales * system.correlations(Y)[:, 0]))
+    if null == 0:
+        return LOOSEST
+    return float(np.clip(np.sqrt(tolerance * rho[rho > 0].min()) / null, TIGHTEST, LOOSEST))

@@ -235,6 +235,11 @@ class DualAt:
         self._factor.rcond *= dual.left
         self._rcond_min = dual.system.rank_tolerance() ** 2 if alpha == 0 else 0.0
 
+    @property
+    def projection(self) -> Projection:
+        """Off what is not penalised."""
+        return self._dual.projection
+
     def _check_cancellation(self, W: Float, u: Float) -> None:
         """Z'S^1/2 u loses what u has off the span of Z: much at a small alpha and a poor fit."""
         inverse = self._dual.inverse[self._dual.projection.penalised]

@@ -95,9 +95,14 @@ def _least(w: Float, null: Float, metric: Float) -> Float:
 
 def _tall(system: RidgeSystem, alpha: float, Y: Float) -> Float:
     m = system.n_columns
-    n = system.view.n_samples
-    target = system.times_root_weights(Y.copy(order="F"))
-    R = np.zeros((0, m + Y.shape[1]))
+    R = triangle(system, alpha, system.times_root_weights(Y.copy(order="F")))
+    return minimum_norm(R[:m, :m], R[:m, m:], system.sigma, system.rank_tolerance())
+
+
+def triangle(system: RidgeSystem, alpha: float, target: Float) -> Float:
+    """R of a QR of [S^1/2 Z, target], below it rows that stand for the penalty, by blocks."""
+    n, m = system.view.n_samples, system.n_columns
+    R = np.zeros((0, m + target.shape[1]))
     step = max(2 * R.shape[1], 256)
     for start in range(0, n, step):
         stop = min(start + step, n)
@@ -112,7 +117,7 @@ def _tall(system: RidgeSystem, alpha: float, Y: Float) -> Float:
         extra = np.zeros((m, R.shape[1]))
         np.fill_diagonal(extra, np.sqrt(system.penalty(alpha)))
         R = _triangle(np.asfortranarray(np.vstack([R, extra])))
-    return minimum_norm(R[:m, :m], R[:m, m:], system.sigma, system.rank_tolerance())
+    return R
 
 
 def _triangle(block: Float) -> Float:
