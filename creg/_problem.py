@@ -216,6 +216,11 @@ class L1Problem:
         weights = self.data.view.weights
         return 0.5 * float(r @ r if weights is None else r @ (weights * r))
 
+    def _base(self, alpha: float) -> float:
+        """What tol is relative to at alpha: the null objective, which rounding keeps from 0."""
+        whole = self._half_squared_target
+        return whole if alpha == 0.0 else max(self._null_model[1], EPS * whole)
+
     @cached_property
     def _half_squared_target(self) -> float:
         return self._half_square(self.target)
@@ -275,7 +280,7 @@ class L1Problem:
             self._ridge = CertifiedRidge(
                 view, self.target, weights, self.penalty.standardize, options.n_threads
             )
-        base = self._half_squared_target if alpha == 0.0 else self._null_model[1]
+        base = self._base(alpha)
         l2 = alpha * (1.0 - self.penalty.l1_ratio) * view.n_samples
         max_iter = 10_000 if options.max_iter is None else options.max_iter
         found = self._ridge.solve(l2, options.tol * base, max_iter, last)
@@ -305,7 +310,7 @@ class L1Problem:
             solver.start(coef)
         if not self.target.any():
             solver.start(np.zeros(len(self._a)))
-        base = self._half_squared_target if alpha == 0.0 else self._null_model[1]
+        base = self._base(alpha)
         l1 = alpha * ratio * n / self.unit
         gap, n_iter, status = solver.solve(
             l1,

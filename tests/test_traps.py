@@ -273,7 +273,8 @@ def test_trap_07_large_column_means(solver, mean, layout) -> None:
         model = fit(problem, as_format(X, layout), solver=solver, tol=1e-13)
         np.testing.assert_allclose(model.coef_, expected, atol=1e-6)
         best = float(objective(problem, expected))
-        assert float(objective(problem, model.coef_)) - best <= model.dual_gap_ + 1e-13
+        # the long double objective itself is good to 2e-12 at means of 1e8
+        assert float(objective(problem, model.coef_)) - best <= model.dual_gap_ + 1e-11
 
 
 @pytest.mark.parametrize("layout", FORMATS)

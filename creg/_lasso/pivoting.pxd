@@ -50,7 +50,7 @@ cdef class Pivoting:
     cdef bint is_stationary(self) noexcept nogil
     cdef void newton(self) noexcept nogil
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil
-    cdef Py_ssize_t find_changes(self) noexcept nogil
+    cdef Py_ssize_t find_changes(self, Py_ssize_t* firm) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil
     cdef void drop(self) noexcept nogil
@@ -60,3 +60,6 @@ cdef class Pivoting:
     cdef void keep(self) noexcept nogil
     cdef void restore(self) noexcept nogil
     cdef void classify(self, Py_ssize_t start) noexcept nogil
+    cdef void forget_dependence(self) noexcept nogil
+    cdef void absorb(self, Py_ssize_t k) noexcept nogil
+    cdef void settle(self, Py_ssize_t k) noexcept nogil

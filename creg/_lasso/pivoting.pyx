@@ -26,7 +26,10 @@ from creg._data.status cimport CONVERGED, MAX_ITER, STALLED, Status
 from creg._lasso.factor cimport Factor
 
 cdef enum:
-    BLOCK = 64  # columns that enter the factor at once
+    BLOCK = 64        # columns that enter the factor at once
+    MOST_SWAPS = 100
+    DEPENDS = 1       # on the free features, so it cannot be free
+    DEPENDED = 2      # at an earlier time
 
 cdef double DEPENDENT = 1e-12    # pivots this small, relative
 cdef double ENTER = 1e-9         # relative excess over a threshold that counts
@@ -163,7 +166,7 @@ cdef class Pivoting:
 
     cdef Status pivot(self, long long last, bint refine) noexcept nogil:
         """Rounds until consistent; STALLED as soon as the exchanges grow."""
-        cdef Py_ssize_t count, best = self.size + 1, tries = 2, swaps = 0
+        cdef Py_ssize_t count, firm = 0, best = self.size + 1, tries = 2, swaps = 0
         cdef bint solved = not refine and self.is_stationary()
         while True:
             if not solved:
@@ -171,16 +174,20 @@ cdef class Pivoting:
                     return MAX_ITER
                 self.newton()
             solved = False
-            count = self.find_changes()
+            count = self.find_changes(&firm)
             if count == 0:
                 swaps += 1
-                if swaps < 100 and self.swap_dependent():
+                if swaps < MOST_SWAPS and self.swap_dependent():
                     continue
                 return CONVERGED
-            if count > 2 * best + 4:
+            if firm > 2 * best + 4:
                 return STALLED
-            if count < best:
-                best, tries = count, 2
+            if firm == 0:
+                swaps += 1
+                if swaps >= MOST_SWAPS:
+                    return STALLED
+            elif firm < best:
+                best, tries = firm, 2
             else:
                 tries -= 1
                 if tries < 0:
@@ -224,11 +231,15 @@ cdef class Pivoting:
             leaves.creg_add(self.size, a[i], self.G + rows[i] * m, self.c)
             i += 1
 
-    cdef Py_ssize_t find_changes(self) noexcept nogil:
-        """Inconsistent features into `changed`, where they should go into `target`."""
+    cdef Py_ssize_t find_changes(self, Py_ssize_t* firm) noexcept nogil:
+        """Inconsistent features into `changed`, where they should go into `target`.
+
+        firm: how many of them, those aside that have depended on the free ones before.
+        """
         cdef Py_ssize_t k, count = 0
         cdef double g, t, w, tau
         cdef signed char state, to
+        firm[0] = 0
         for k in range(self.size):
             state = self.state[k]
             t, w = self.t[k], self.w[k]
@@ -244,20 +255,21 @@ cdef class Pivoting:
                 tau = 1e-11 * self.norm[k] * self.norm_y if t == 0.0 else 0.0
                 g = self.c[k] + self.shift[k] - self.rho[k] * w
                 if state == ZERO:
-                    if not self.dependent[k]:
+                    if self.dependent[k] != DEPENDS:
                         if g > t * (1.0 + ENTER) + tau and self.upper[k] > 0.0:
                             to = POSITIVE
                         elif -g > t * (1.0 + ENTER) + tau and self.lower[k] < 0.0:
                             to = NEGATIVE
                 elif state == AT_UPPER:
-                    if g < t * (1.0 - ENTER) - tau and not self.dependent[k]:
+                    if g < t * (1.0 - ENTER) - tau and self.dependent[k] != DEPENDS:
                         to = POSITIVE
-                elif g > -t * (1.0 - ENTER) + tau and not self.dependent[k]:
+                elif g > -t * (1.0 - ENTER) + tau and self.dependent[k] != DEPENDS:
                     to = NEGATIVE
             if to != state:
                 self.changed[count] = k
                 self.target[k] = to
                 count += 1
+                firm[0] += self.dependent[k] == 0
         return count
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
@@ -276,9 +288,15 @@ cdef class Pivoting:
                        else self.lower[k] if self.state[k] == AT_LOWER else 0.0)
         if leaving:
             self.drop()
-            for k in range(self.size):
-                self.dependent[k] = 0
+            self.forget_dependence()
         self.append(entering)
+
+    cdef void forget_dependence(self) noexcept nogil:
+        """Something left the factor: what depended on it may enter now."""
+        cdef Py_ssize_t k
+        for k in range(self.size):
+            if self.dependent[k] == DEPENDS:
+                self.dependent[k] = DEPENDED
 
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil:
         """w_k := w."""
@@ -337,7 +355,7 @@ cdef class Pivoting:
                     self.active[kept] = k
                     kept += 1
                 else:
-                    self.dependent[k] = 1
+                    self.dependent[k] = DEPENDS
             start += width
 
     cdef void refactor(self) noexcept nogil:
@@ -362,12 +380,63 @@ cdef class Pivoting:
             k = self.active[i]
             self.changed[i] = k
             self.target[k] = self.state[k]
+            self.state[k] = ZERO
         self.append(size)
-        for i in range(size):
-            k = self.changed[i]
-            if self.dependent[k]:
-                self.state[k] = ZERO
-                self.place(k, 0.0)
+        for k in range(self.size):
+            if self.state[k] == ZERO and self.w[k] != 0.0:
+                self.absorb(k)
+
+    cdef void absorb(self, Py_ssize_t k) noexcept nogil:
+        """Put the coefficient of a dependent feature on the free ones that it depends on.
+
+        The fit stays; where a free feature reaches zero or a bound first, k takes its place.
+        """
+        cdef Py_ssize_t i, j, leaving, size, rounds = self.factor.size + 1
+        cdef double rate, limit, x
+        while rounds > 0:
+            rounds -= 1
+            size, x, leaving = self.factor.size, 1.0, -1
+            for i in range(size):
+                self.d[i] = self.G[k * self.capacity + self.active[i]]
+            self.factor.solve(self.d)
+            for i in range(size):
+                j = self.active[i]
+                rate = self.d[i] * self.w[k]
+                if rate == 0.0:
+                    continue
+                limit = (self.upper[j] if rate > 0.0 else self.lower[j]) - self.w[j]
+                if self.t[j] > 0.0 and self.w[j] * rate < 0.0:
+                    limit = -self.w[j]
+                if limit < x * rate if rate > 0.0 else limit > x * rate:
+                    x, leaving = fmax(limit / rate, 0.0), i
+            for i in range(size):
+                self.d[i] *= x * self.w[k]
+                self.w[self.active[i]] += self.d[i]
+                self.d[i] = -self.d[i]
+            self.add_rows(self.active, self.d, size)
+            self.place(k, (1.0 - x) * self.w[k])
+            if leaving < 0:
+                return
+            self.settle(self.active[leaving])
+            self.drop()
+            self.changed[0] = k
+            self.target[k] = POSITIVE if self.w[k] > 0.0 else NEGATIVE
+            self.append(1)
+            if self.state[k] != ZERO:
+                return
+        self.place(k, 0.0)
+
+    cdef void settle(self, Py_ssize_t k) noexcept nogil:
+        """A free feature that has come to zero or a bound stays there."""
+        if self.upper[k] - self.w[k] <= 1e-12 * fabs(self.w[k]) and self.upper[k] != 0.0:
+            self.state[k] = AT_UPPER
+            self.place(k, self.upper[k])
+        elif self.w[k] - self.lower[k] <= 1e-12 * fabs(self.w[k]) and self.lower[k] != 0.0:
+            self.state[k] = AT_LOWER
+            self.place(k, self.lower[k])
+        else:
+            self.state[k] = ZERO
+            self.place(k, 0.0)
 
     cdef bint swap_dependent(self) noexcept nogil:
         """Exchange the worst violator among the dependent features for a free one.
@@ -378,7 +447,7 @@ cdef class Pivoting:
         cdef Py_ssize_t i, k, worst = -1, leaving = -1, size = self.factor.size
         cdef double g, excess, most = 0.0, s = 1.0, x, limit, rate
         for k in range(self.size):
-            if not self.dependent[k] or self.state[k] != ZERO:
+            if self.dependent[k] != DEPENDS or self.state[k] != ZERO:
                 continue
             g = self.c[k] + self.shift[k]
             excess = fabs(g) - self.t[k] * (1.0 + 1e-7) - 1e-11 * self.norm[k] * self.norm_y
@@ -416,24 +485,13 @@ cdef class Pivoting:
         if leaving < 0:
             self.state[worst] = AT_UPPER if s > 0.0 else AT_LOWER
             return True
-        k = self.active[leaving]
-        if self.upper[k] - self.w[k] <= 1e-12 * fabs(self.w[k]) and self.upper[k] != 0.0:
-            self.state[k] = AT_UPPER
-            self.place(k, self.upper[k])
-        elif self.w[k] - self.lower[k] <= 1e-12 * fabs(self.w[k]) and self.lower[k] != 0.0:
-            self.state[k] = AT_LOWER
-            self.place(k, self.lower[k])
-        else:
-            self.state[k] = ZERO
-            self.place(k, 0.0)
+        self.settle(self.active[leaving])
         self.drop()
-        for i in range(self.size):
-            self.dependent[i] = 0
+        self.forget_dependence()
         self.changed[0] = worst
         self.target[worst] = POSITIVE if s > 0.0 else NEGATIVE
         self.append(1)
-        if self.dependent[worst]:
-            self.state[worst] = ZERO
+        if self.state[worst] == ZERO:
             self.place(worst, 0.0)
             return False
         return True

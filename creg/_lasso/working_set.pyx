@@ -65,6 +65,7 @@ cdef class WorkingSetSolver:
     cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
     cdef readonly double half_squared_residual
     cdef int n_threads
+    cdef bint descending                # pivoting stalled at this penalty
     cdef bint refine                    # solve once more, from correlations that are exact
     cdef double norm_y, l2_in_force
     cdef object l1_weights, l2_weights, l1, l2, lower, upper
@@ -162,6 +163,8 @@ cdef class WorkingSetSolver:
         np.multiply(self.l2_weights, l2, out=self.l2)
         self._consider(self.features)
         if self.pivoting is not None:
+            if self.descending:
+                self._resume_pivoting()
             self._set_thresholds(l2 != self.l2_in_force)
         if self.references is not None:
             self.references.set_l1(l1)
@@ -248,14 +251,19 @@ cdef class WorkingSetSolver:
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.pivoting.w[k]
         PyErr_CheckSignals()
-        if status != STALLED:
-            return status
+        if status == STALLED:
+            self.descent.refresh(&self.active[0], self._support())
+            self.descending = True
+            status = self._descend(target, max_solves)
+        return status
+
+    cdef _resume_pivoting(self):
+        """Coordinate descent was the resort of the last penalty: its solution is where to go on."""
         self.descent.refresh(&self.active[0], self._support())
-        status = self._descend(target, max_solves)
         self._correlate_working()
         self._to_pivoting(0)
         self.pivoting.classify(0)
-        return status
+        self.descending = False
 
     cdef Py_ssize_t _support(self) noexcept:
         """Features with nonzero coefficients, the projected ones among them, into `active`."""
@@ -269,7 +277,7 @@ cdef class WorkingSetSolver:
 
     cdef Status _minimise(self, double target, long long max_iter) except *:
         """Minimise over the working set."""
-        if self.pivoting is None:
+        if self.pivoting is None or self.descending:
             return self._descend(target, max_iter)
         return self._pivot(target, max_iter)
 
@@ -292,7 +300,7 @@ cdef class WorkingSetSolver:
         cdef double gap
         if not descent.in_gram_space:
             gap = self._certify_from_residual()
-            if self.pivoting is not None:
+            if self.pivoting is not None and not self.descending:
                 self._to_pivoting(0)
             return gap
         if not descent.rank and not len(self.one_sided):
@@ -305,7 +313,7 @@ cdef class WorkingSetSolver:
             gap = self._certify_from_residual()
         finally:
             descent.in_gram_space = True
-        if self.pivoting is not None:
+        if self.pivoting is not None and not self.descending:
             self._to_pivoting(0)
         return gap
 

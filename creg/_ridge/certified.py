@@ -178,4 +178,6 @@ def _gradient_tolerance(system: RidgeSystem, alpha: float, Y: Float, tolerance: 
     null = float(np.linalg.norm(scales * system.correlations(Y)[:, 0]))
     if null == 0:
         return LOOSEST
-    return float(np.clip(np.sqrt(tolerance * rho[rho > 0].min()) / null, TIGHTEST, LOOSEST))
+    return float(
+        np.clip(np.sqrt(tolerance * rho[rho > 0].min(initial=1e300)) / null, TIGHTEST, LOOSEST)
+    )

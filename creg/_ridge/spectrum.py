@@ -15,6 +15,8 @@ from creg._ridge.system import EPS, RidgeSystem
 
 Float = NDArray[np.float64]
 
+UNPENALISED = 1e-8  # share of the penalised columns in a null direction that is none of theirs
+
 
 class EigenFactor:
     """A = Q diag(values) Q', Q written over A."""
@@ -77,7 +79,11 @@ def _complement(rows: Float) -> Float:
 def _least(w: Float, null: Float, metric: Float) -> Float:
     """The w + null t with the least ||metric * .||, for metrics of any spread."""
     largest = float(metric.max())
-    if not largest > 0:
+    if not np.all(metric > 0):
+        # what is null in the unpenalised columns alone stays as it is
+        _, values, Vt = _svd(null[metric > 0])
+        null = null @ Vt[: np.count_nonzero(values > UNPENALISED)].T
+    if not largest > 0 or not null.shape[1]:
         return w
     metric = (metric / largest)[:, None]
     # rows in descending size: Householder QR with pivoting is then accurate row by row
