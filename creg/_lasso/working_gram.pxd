@@ -15,18 +15,20 @@ cdef class WorkingGram:
     cdef double* columns                   # dense X: S^1/2 z_j, (n_samples, capacity)
     cdef Py_ssize_t capacity
     cdef const double* root_s
-    cdef Py_ssize_t* row_start             # sparse X: rows of the working set's entries
-    cdef Py_ssize_t* row_count
-    cdef int32_t* row_feature
-    cdef double* row_value
+    cdef Py_ssize_t* row_head              # sparse X: the last chunk of a row's entries
+    cdef int32_t* row_filled               # entries in it
+    cdef Py_ssize_t n_chunks, chunk_capacity
+    cdef Py_ssize_t* chunk_next            # the chunk before, -1 for none
+    cdef int32_t* chunk_feature
+    cdef double* chunk_value
     cdef double* offset                    # sparse X: what is subtracted from every entry
     cdef double* block                     # (new columns, size) products
     cdef dict _arrays
 
     cpdef add(self, const Py_ssize_t[::1] features)
     cdef _reserve(self, Py_ssize_t count)
-    cdef _make_rows(self)
     cdef void _copy(self, Py_ssize_t size) noexcept nogil
     cdef void _multiply(self, Py_ssize_t count) noexcept nogil
     cdef void _scatter(self, Py_ssize_t count) noexcept nogil
     cdef void _store(self, Py_ssize_t count) noexcept nogil
+    cdef _reserve_rows(self, Py_ssize_t count)

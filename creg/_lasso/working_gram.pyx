@@ -16,8 +16,10 @@ import numpy as np
 from scipy.linalg.cython_blas cimport dgemm
 
 from creg._data.design cimport DesignView
-from creg._data.storage cimport Storage
 from creg._lasso.pivoting cimport Pivoting
+
+cdef enum:
+    CHUNK = 8  # entries of a row that are stored together
 
 cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
@@ -75,8 +77,7 @@ cdef class WorkingGram:
         self.block = &block[0]
         self._arrays["block"] = block
         if self.view.storage.is_sparse():
-            if self.row_start == NULL:
-                self._make_rows()
+            self._reserve_rows(count)
             if capacity > self.capacity:
                 offset = np.empty(capacity)
                 if self.size:
@@ -91,22 +92,30 @@ cdef class WorkingGram:
             self.columns, self.capacity = &columns[0, 0], capacity
             self._arrays["columns"] = columns
 
-    cdef _make_rows(self):
-        """Empty rows with room for every entry that X has in them."""
-        cdef Storage storage = self.view.storage
-        cdef Py_ssize_t n = self.view.n_samples, k, size = storage.size
-        cdef Py_ssize_t[::1] start = np.zeros(n + 1, dtype=np.intp)
-        cdef Py_ssize_t[::1] count = np.zeros(n, dtype=np.intp)
-        cdef int32_t[::1] feature = np.empty(size + 1, dtype=np.int32)
-        cdef double[::1] value = np.empty(size + 1)
-        with nogil:
-            for k in range(size):
-                start[storage.row_at(k) + 1] += 1
-            for k in range(n):
-                start[k + 1] += start[k]
-        self.row_start, self.row_count = &start[0], &count[0]
-        self.row_feature, self.row_value = &feature[0], &value[0]
-        self._arrays["rows"] = (start, count, feature, value)
+    cdef _reserve_rows(self, Py_ssize_t count):
+        """Room for the entries of the new columns, in chunks of CHUNK: a chunk more an entry at most."""
+        cdef Py_ssize_t n = self.view.n_samples, k, need = self.n_chunks + 1
+        cdef Py_ssize_t[::1] head, following
+        cdef int32_t[::1] filled
+        cdef int32_t[:, ::1] feature
+        cdef double[:, ::1] value
+        for k in range(count):
+            need += self.view.storage.count(self.features[self.size + k])
+        if self.row_head == NULL:
+            head, filled = np.full(n, -1, dtype=np.intp), np.full(n, CHUNK, dtype=np.int32)
+            self.row_head, self.row_filled = &head[0], &filled[0]
+            self._arrays["rows"] = (head, filled)
+        if need <= self.chunk_capacity:
+            return
+        need = max(need, 2 * self.n_chunks)
+        following = np.empty(need, dtype=np.intp)
+        feature, value = np.empty((need, CHUNK), dtype=np.int32), np.empty((need, CHUNK))
+        if self.n_chunks:
+            for new, old in zip((following, feature, value), self._arrays["chunks"]):
+                np.asarray(new)[:self.n_chunks] = np.asarray(old)[:self.n_chunks]
+        self.chunk_next, self.chunk_capacity = &following[0], need
+        self.chunk_feature, self.chunk_value = &feature[0, 0], &value[0, 0]
+        self._arrays["chunks"] = (following, feature, value)
 
     cdef void _copy(self, Py_ssize_t size) noexcept nogil:
         cdef Py_ssize_t k, l, m = self.pivoting.capacity
@@ -133,7 +142,7 @@ cdef class WorkingGram:
 
     cdef void _scatter(self, Py_ssize_t count) noexcept nogil:
         """Sparse X: the products from the rows of the working set's entries."""
-        cdef Py_ssize_t k, j, i, e, at, size = self.size + count
+        cdef Py_ssize_t k, j, i, e, at, chunk, filled, size = self.size + count
         cdef double x, a
         cdef double* out
         for k in range(self.size, size):
@@ -141,10 +150,15 @@ cdef class WorkingGram:
             self.offset[k] = self.view._scale[j] * self.view._offset[j]
             for e in range(self.view.storage.start(j), self.view.storage.start(j + 1)):
                 i = self.view.storage.row_at(e)
-                at = self.row_start[i] + self.row_count[i]
-                self.row_count[i] += 1
-                self.row_feature[at] = <int32_t> k
-                self.row_value[at] = self.view._scale[j] * (
+                if self.row_filled[i] == CHUNK:
+                    self.chunk_next[self.n_chunks] = self.row_head[i]
+                    self.row_head[i] = self.n_chunks
+                    self.row_filled[i] = 0
+                    self.n_chunks += 1
+                at = self.row_head[i] * CHUNK + self.row_filled[i]
+                self.row_filled[i] += 1
+                self.chunk_feature[at] = <int32_t> k
+                self.chunk_value[at] = self.view._scale[j] * (
                     self.view.storage.value_at(e) - self.view._shift[j])
         for k in range(count):
             j = self.features[self.size + k]
@@ -157,8 +171,11 @@ cdef class WorkingGram:
                 x = self.view._scale[j] * (self.view.storage.value_at(e) - self.view._shift[j])
                 if self.view.s != NULL:
                     x *= self.view.s[i]
-                for at in range(self.row_start[i], self.row_start[i] + self.row_count[i]):
-                    out[self.row_feature[at]] += x * self.row_value[at]
+                chunk, filled = self.row_head[i], self.row_filled[i]
+                while chunk >= 0:
+                    for at in range(chunk * CHUNK, chunk * CHUNK + filled):
+                        out[self.chunk_feature[at]] += x * self.chunk_value[at]
+                    chunk, filled = self.chunk_next[chunk], CHUNK
         self._store(count)
 
     cdef void _store(self, Py_ssize_t count) noexcept nogil:

@@ -117,3 +117,21 @@ def test_small_penalties_are_still_seen(shape):
         truth = ridge(X, Y, [alpha])[0].astype(float)
         error = np.linalg.norm(solved(X, Y, alpha) - truth)
         assert error < 1e-15 / np.sqrt(alpha) * 100 * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize("shape", [(40, 8), (12, 9)])
+def test_dependent_columns_without_penalty(shape):
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=shape)
+    X[:, 4] = X[:, 3]
+    Y = X[:, :5] @ rng.normal(size=(5, 2)) + rng.normal(size=(shape[0], 2))
+    v = np.ones(shape[1])
+    v[[2, 3, 4]] = 0
+    system = RidgeSystem(DesignView(Storage(X), None, centre=False), v, False, 1)
+    W = singular(system, 2.0, Y) * system.scale[:, None]
+    once = np.delete(np.arange(shape[1]), 4)
+    truth, _ = ridge(X[:, once], Y, [2.0, 2.0], v=v[once], fit_intercept=False)
+    truth = truth.astype(float)
+    np.testing.assert_allclose(W[3] + W[4], truth[3], rtol=1e-10)
+    np.testing.assert_allclose(W[3], W[4], rtol=1e-10)
+    np.testing.assert_allclose(np.delete(W, [3, 4], axis=0), np.delete(truth, 3, axis=0), rtol=1e-9)
