@@ -1,12 +1,12 @@
 from libc.stdint cimport int32_t
 
 from creg._data.design cimport DesignView
-from creg._lasso.pivoting cimport Pivoting
+from creg._lasso.active_set cimport ActiveSet
 
 
 cdef class WorkingGram:
     cdef DesignView view
-    cdef Pivoting pivoting
+    cdef ActiveSet pivoting
     cdef readonly Py_ssize_t size
     cdef Py_ssize_t[::1] features
     cdef readonly long long columns_read   # of X, to build the block

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg.cython_blas cimport dgemm
 
 from creg._data.design cimport DesignView
-from creg._lasso.pivoting cimport Pivoting
+from creg._lasso.active_set cimport ActiveSet
 
 cdef enum:
     CHUNK = 8  # entries of a row that are stored together
@@ -30,7 +30,7 @@ cdef double NOUGHT = 0.0
 cdef class WorkingGram:
     """Fills `pivoting.G`; `whole` is Z'SZ, (n_features, n_features), or None."""
 
-    def __init__(self, DesignView view, Pivoting pivoting, whole=None):
+    def __init__(self, DesignView view, ActiveSet pivoting, whole=None):
         cdef const double[:, ::1] matrix
         cdef const double[::1] root
         self.view, self.pivoting = view, pivoting

@@ -19,7 +19,8 @@ from creg._data.design cimport DesignView
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.certificate cimport DualPoint, duality_gap, is_screened
 from creg._lasso.coordinate_descent cimport Descent
-from creg._lasso.pivoting cimport Pivoting
+from creg._lasso.active_set cimport ActiveSet
+from creg._lasso.pivoting cimport solve as pivot_until_consistent
 from creg._lasso.references cimport References
 from creg._lasso.working_gram cimport WorkingGram
 
@@ -57,7 +58,7 @@ cdef class WorkingSetSolver:
     """
 
     cdef readonly Descent descent
-    cdef readonly Pivoting pivoting     # None: coordinate descent alone
+    cdef readonly ActiveSet pivoting     # None: coordinate descent alone
     cdef readonly WorkingGram block
     cdef readonly References references
     cdef DesignView view
@@ -97,7 +98,7 @@ cdef class WorkingSetSolver:
         self.correlations = np.empty(p + 1)
         self.reads = gram is not None
         if pivoting:
-            self.pivoting = Pivoting(self.norm_y)
+            self.pivoting = ActiveSet(self.norm_y)
             self.block = WorkingGram(view, self.pivoting, gram)
             if gram is None:
                 self.references = self._make_references(features)
@@ -218,7 +219,7 @@ cdef class WorkingSetSolver:
 
     cdef void _to_pivoting(self, Py_ssize_t first) noexcept:
         """Coefficients, correlations and penalties of the working set from position `first` on."""
-        cdef Pivoting pivoting = self.pivoting
+        cdef ActiveSet pivoting = self.pivoting
         cdef Descent descent = self.descent
         cdef Py_ssize_t k, j
         for k in range(first, self.n_working):
@@ -246,7 +247,7 @@ cdef class WorkingSetSolver:
         cdef Status status
         cdef Py_ssize_t k
         with nogil:
-            status = self.pivoting.solve(max_solves, self.refine)
+            status = pivot_until_consistent(self.pivoting, max_solves, self.refine)
         self.refine = False
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.pivoting.w[k]

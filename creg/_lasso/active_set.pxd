@@ -1,0 +1,68 @@
+from creg._lasso.factor cimport Factor
+
+
+cdef enum:
+    BLOCK = 64        # columns that enter the factor at once
+    MOST_SWAPS = 100
+    DEPENDS = 1       # on the free features, so it cannot be free
+    DEPENDED = 2      # at an earlier time
+
+cdef enum State:
+    ZERO = 0
+    POSITIVE = 1   # free; without a threshold the sign does not matter
+    NEGATIVE = -1
+    AT_UPPER = 2
+    AT_LOWER = -2
+
+
+cdef class ActiveSet:
+    cdef readonly Py_ssize_t size      # features in the working set
+    cdef readonly Py_ssize_t capacity  # leading dimension of G
+    cdef readonly Factor factor        # of G_AA + diag(rho_A), in the order of `active`
+    cdef readonly long long n_solves
+    cdef readonly long long n_failures
+    cdef double norm_y
+    cdef double* G                     # row-major, both triangles
+    cdef double* w
+    cdef double* c                     # <z_j, r>
+    cdef double* t                     # thresholds
+    cdef double* rho
+    cdef double* lower
+    cdef double* upper
+    cdef double* norm
+    cdef double* delta                 # gradient shift at which an earlier state is optimal
+    cdef double* shift                 # the part of delta in force
+    cdef double* d                     # a step, or a column
+    cdef double* kept_w
+    cdef double* kept_c
+    cdef signed char* state
+    cdef signed char* kept_state
+    cdef signed char* target           # states to move to
+    cdef unsigned char* dependent
+    cdef unsigned char* accepted
+    cdef Py_ssize_t* active            # (factor.size,) positions in the working set, in L's order
+    cdef Py_ssize_t* changed
+    cdef double* corner                # (BLOCK, BLOCK)
+    cdef dict _arrays
+
+    cdef inline bint is_free(self, Py_ssize_t k) noexcept nogil:
+        return self.state[k] == POSITIVE or self.state[k] == NEGATIVE
+
+    cdef void refactor(self) noexcept nogil
+    cdef _point_to(self, arrays)
+    cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
+    cdef void newton(self) noexcept nogil
+    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                       double* out) noexcept nogil
+    cdef void exchange(self, Py_ssize_t count) noexcept nogil
+    cdef void place(self, Py_ssize_t k, double w) noexcept nogil
+    cdef void drop(self) noexcept nogil
+    cdef void append(self, Py_ssize_t count) noexcept nogil
+    cdef void keep(self) noexcept nogil
+    cdef void restore(self) noexcept nogil
+    cdef void classify(self, Py_ssize_t start) noexcept nogil
+    cdef void forget_dependence(self) noexcept nogil
+    cdef void absorb(self, Py_ssize_t k) noexcept nogil
+    cdef void settle(self, Py_ssize_t k) noexcept nogil
+    cdef bint exchange_worst_dependent(self) noexcept nogil
+    cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil

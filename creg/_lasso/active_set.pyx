@@ -1,0 +1,395 @@
+"""The active set of the working set, in Gram space: states, coefficients, correlations, factor.
+
+With c = Z_W'S r and shifts delta (0 but in halved steps), g_j = c_j + delta_j - rho_j w_j, the
+state of a feature is consistent when
+
+    zero       |g_j| <= t_j                  at upper   g_j >= t_j        at lower   g_j <= -t_j
+    free       g_j = t_j s_j,  w_j s_j > 0 where t_j > 0,  lower_j <= w_j <= upper_j
+
+A feature whose column depends on the free ones cannot be free beside them: it stays out of the
+factor, or is exchanged along the direction that leaves the fit as it is.
+"""
+
+from libc.math cimport INFINITY, fabs, fmax
+from libc.string cimport memcpy
+
+import numpy as np
+
+from creg._data cimport leaves
+from creg._lasso.factor cimport Factor
+
+cdef double DEPENDENT = 1e-12  # pivots this small, relative
+
+
+cdef class ActiveSet:
+    """The working set's Gram block, factor and states; `norm_y` is the scale of correlations."""
+
+    def __init__(self, double norm_y):
+        cdef double[::1] corner = np.empty(BLOCK * BLOCK)
+        self.norm_y = norm_y
+        self.factor = Factor(32, BLOCK)
+        self._arrays = {"corner": corner}
+        self.corner = &corner[0]
+        self.reserve(32)
+
+    def reserve(self, Py_ssize_t capacity):
+        """Room for so many features; what is there stays."""
+        cdef double[:, ::1] G
+        cdef double[::1] row
+        cdef signed char[::1] states
+        cdef unsigned char[::1] flags
+        cdef Py_ssize_t[::1] indices
+        if capacity <= self.capacity:
+            return
+        capacity = max(capacity, 2 * self.capacity)
+        kept = self._arrays
+        G = np.empty((capacity, capacity))
+        if self.size:
+            np.asarray(G)[:self.size, :self.size] = kept["G"][:self.size, :self.size]
+        arrays = {"corner": kept["corner"], "G": np.asarray(G)}
+        for name, dtype in _VECTORS.items():
+            arrays[name] = np.zeros(capacity, dtype=dtype)
+            if self.size:
+                arrays[name][:self.size] = kept[name][:self.size]
+        self._arrays, self.capacity, self.G = arrays, capacity, &G[0, 0]
+        self.factor.reserve(capacity)
+        self._point_to(arrays)
+
+    cdef _point_to(self, arrays):
+        self.w, self.c, self.t = _real(arrays["w"]), _real(arrays["c"]), _real(arrays["t"])
+        self.rho, self.norm = _real(arrays["rho"]), _real(arrays["norm"])
+        self.lower, self.upper = _real(arrays["lower"]), _real(arrays["upper"])
+        self.delta, self.shift = _real(arrays["delta"]), _real(arrays["shift"])
+        self.d = _real(arrays["d"])
+        self.kept_w, self.kept_c = _real(arrays["kept_w"]), _real(arrays["kept_c"])
+        self.state, self.target = _state(arrays["state"]), _state(arrays["target"])
+        self.kept_state = _state(arrays["kept_state"])
+        self.dependent, self.accepted = _flag(arrays["dependent"]), _flag(arrays["accepted"])
+        self.active, self.changed = _index(arrays["active"]), _index(arrays["changed"])
+
+    cdef void classify(self, Py_ssize_t start) noexcept nogil:
+        """States of the features from `start` on by their coefficients; then the factor afresh."""
+        cdef Py_ssize_t k
+        for k in range(start, self.size):
+            self.dependent[k] = 0
+            if self.w[k] >= self.upper[k] and (self.upper[k] > 0.0 or self.t[k] == 0.0):
+                self.state[k] = AT_UPPER
+            elif self.w[k] <= self.lower[k] and (self.lower[k] < 0.0 or self.t[k] == 0.0):
+                self.state[k] = AT_LOWER
+            elif self.w[k] > 0.0 or (self.w[k] == 0.0 and self.t[k] == 0.0):
+                self.state[k] = POSITIVE
+            else:
+                self.state[k] = NEGATIVE if self.w[k] < 0.0 else ZERO
+        self.refactor()
+
+    cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil:
+        return (self.c[k] + self.shift[k] - self.rho[k] * self.w[k]
+                - self.t[k] * self.state[k])
+
+    cdef void newton(self) noexcept nogil:
+        """w_A += (L L')^-1 (c_A + delta_A - rho_A w_A - t_A s_A), and c with it."""
+        cdef Py_ssize_t i, k, size = self.factor.size
+        for i in range(size):
+            self.d[i] = self.right_hand_side(self.active[i])
+        self.factor.solve(self.d)
+        for i in range(size):
+            k = self.active[i]
+            self.w[k] += self.d[i]
+            self.d[i] = -self.d[i]
+        self.add_rows(self.active, self.d, size, self.c)
+        self.n_solves += 1
+
+    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                       double* out) noexcept nogil:
+        """out += sum_i a_i G_(rows_i)."""
+        cdef Py_ssize_t i = 0, m = self.capacity
+        while i + 4 <= count:
+            leaves.creg_add4(self.size, a + i, self.G + rows[i] * m, self.G + rows[i + 1] * m,
+                             self.G + rows[i + 2] * m, self.G + rows[i + 3] * m, out)
+            i += 4
+        while i < count:
+            leaves.creg_add(self.size, a[i], self.G + rows[i] * m, out)
+            i += 1
+
+    cdef void exchange(self, Py_ssize_t count) noexcept nogil:
+        """Move the changed features to their targets."""
+        cdef Py_ssize_t i, k, entering = 0
+        cdef bint leaving = False
+        for i in range(count):
+            k = self.changed[i]
+            if self.target[k] == POSITIVE or self.target[k] == NEGATIVE:
+                self.changed[entering] = k
+                entering += 1
+                continue
+            self.state[k] = self.target[k]
+            leaving = True
+            self.place(k, self.upper[k] if self.state[k] == AT_UPPER
+                       else self.lower[k] if self.state[k] == AT_LOWER else 0.0)
+        if leaving:
+            self.drop()
+            self.forget_dependence()
+        self.append(entering)
+
+    cdef void forget_dependence(self) noexcept nogil:
+        """Something left the factor: what depended on it may enter now."""
+        cdef Py_ssize_t k
+        for k in range(self.size):
+            if self.dependent[k] == DEPENDS:
+                self.dependent[k] = DEPENDED
+
+    cdef void place(self, Py_ssize_t k, double w) noexcept nogil:
+        """w_k := w."""
+        cdef double change = self.w[k] - w
+        self.w[k] = w
+        if change != 0.0:
+            leaves.creg_add(self.size, change, self.G + k * self.capacity, self.c)
+
+    cdef void drop(self) noexcept nogil:
+        """Take what is not free any more out of the factor."""
+        cdef Py_ssize_t i, k, kept = 0, size = self.factor.size
+        cdef double work = 0.0, limit
+        for i in range(size):
+            k = self.active[i]
+            if not self.is_free(k):
+                work += 3.0 * (size - i) * (size - i)
+            else:
+                kept += 1
+        limit = 1e3 + kept * kept * (kept / 9.0 + 8.0)
+        if work > limit:
+            self.refactor()
+            return
+        for i in range(size - 1, -1, -1):
+            k = self.active[i]
+            if not self.is_free(k):
+                self.factor.delete(i)
+        kept = 0
+        for i in range(size):
+            k = self.active[i]
+            if self.is_free(k):
+                self.active[kept] = k
+                kept += 1
+
+    cdef void append(self, Py_ssize_t count) noexcept nogil:
+        """Free the first `count` changed features, but for those that depend on the free ones."""
+        cdef Py_ssize_t start = 0, width, i, j, k, kept, m = self.capacity
+        cdef Py_ssize_t size, ld = self.factor.capacity
+        cdef double* block = self.factor.block
+        cdef double* row
+        while start < count:
+            width = min(<Py_ssize_t> BLOCK, count - start)
+            size = self.factor.size
+            for j in range(width):
+                row = self.G + self.changed[start + j] * m
+                for i in range(size):
+                    block[j * ld + i] = row[self.active[i]]
+                for i in range(width):
+                    self.corner[j * width + i] = row[self.changed[start + i]]
+                self.corner[j * width + j] += self.rho[self.changed[start + j]]
+            self.factor.append(block, self.corner, width, DEPENDENT, self.accepted)
+            kept = size
+            for j in range(width):
+                k = self.changed[start + j]
+                if self.accepted[j]:
+                    self.state[k] = self.target[k]
+                    self.active[kept] = k
+                    kept += 1
+                else:
+                    self.dependent[k] = DEPENDS
+            start += width
+
+    cdef void refactor(self) noexcept nogil:
+        """The factor of the free features afresh; what depends on others is set free no more."""
+        cdef Py_ssize_t i, j, k, size = 0, m = self.capacity, ld = self.factor.capacity
+        cdef double* L = self.factor.L
+        cdef double* row
+        for k in range(self.size):
+            if self.is_free(k):
+                self.active[size] = k
+                size += 1
+        self.factor.size = size
+        for j in range(size):
+            row = self.G + self.active[j] * m
+            for i in range(j, size):
+                L[j * ld + i] = row[self.active[i]]
+            L[j * ld + j] += self.rho[self.active[j]]
+        if size == 0 or self.factor.refactor(DEPENDENT):
+            return
+        self.factor.size = 0
+        for i in range(size):
+            k = self.active[i]
+            self.changed[i] = k
+            self.target[k] = self.state[k]
+            self.state[k] = ZERO
+        self.append(size)
+        for k in range(self.size):
+            if self.state[k] == ZERO and self.w[k] != 0.0:
+                self.absorb(k)
+
+    cdef void absorb(self, Py_ssize_t k) noexcept nogil:
+        """Put the coefficient of a dependent feature on the free ones that it depends on.
+
+        The fit stays; where a free feature reaches zero or a bound first, k takes its place.
+        """
+        cdef Py_ssize_t i, j, leaving, size, rounds = self.factor.size + 1
+        cdef double rate, limit, x
+        while rounds > 0:
+            rounds -= 1
+            size, x, leaving = self.factor.size, 1.0, -1
+            for i in range(size):
+                self.d[i] = self.G[k * self.capacity + self.active[i]]
+            self.factor.solve(self.d)
+            for i in range(size):
+                j = self.active[i]
+                rate = self.d[i] * self.w[k]
+                if rate == 0.0:
+                    continue
+                limit = (self.upper[j] if rate > 0.0 else self.lower[j]) - self.w[j]
+                if self.t[j] > 0.0 and self.w[j] * rate < 0.0:
+                    limit = -self.w[j]
+                if limit < x * rate if rate > 0.0 else limit > x * rate:
+                    x, leaving = fmax(limit / rate, 0.0), i
+            for i in range(size):
+                self.d[i] *= x * self.w[k]
+                self.w[self.active[i]] += self.d[i]
+                self.d[i] = -self.d[i]
+            self.add_rows(self.active, self.d, size, self.c)
+            self.place(k, (1.0 - x) * self.w[k])
+            if leaving < 0:
+                return
+            self.settle(self.active[leaving])
+            self.drop()
+            self.changed[0] = k
+            self.target[k] = POSITIVE if self.w[k] > 0.0 else NEGATIVE
+            self.append(1)
+            if self.state[k] != ZERO:
+                return
+        self.place(k, 0.0)
+
+    cdef void settle(self, Py_ssize_t k) noexcept nogil:
+        """A free feature that has come to zero or a bound stays there."""
+        if self.upper[k] - self.w[k] <= 1e-12 * fabs(self.w[k]) and self.upper[k] != 0.0:
+            self.state[k] = AT_UPPER
+            self.place(k, self.upper[k])
+        elif self.w[k] - self.lower[k] <= 1e-12 * fabs(self.w[k]) and self.lower[k] != 0.0:
+            self.state[k] = AT_LOWER
+            self.place(k, self.lower[k])
+        else:
+            self.state[k] = ZERO
+            self.place(k, 0.0)
+
+    cdef bint exchange_worst_dependent(self) noexcept nogil:
+        """Exchange the worst violator among the dependent features for a free one."""
+        cdef Py_ssize_t k, worst = -1
+        cdef double g, excess, most = 0.0, s = 1.0
+        for k in range(self.size):
+            if self.dependent[k] != DEPENDS or self.state[k] != ZERO:
+                continue
+            g = self.c[k] + self.shift[k]
+            excess = fabs(g) - self.t[k] * (1.0 + 1e-7) - 1e-11 * self.norm[k] * self.norm_y
+            if excess > most and (self.upper[k] if g > 0.0 else -self.lower[k]) > 0.0:
+                most, worst = excess, k
+                s = 1.0 if g > 0.0 else -1.0
+        return worst >= 0 and self.exchange_dependent(worst, s)
+
+    cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil:
+        """Free a zero feature of sign s that depends on the free ones, in place of one of them.
+
+        Along w_k += s x, w_A -= s x beta, beta = (G_AA)^-1 G_Ak, the fit stays and the penalty falls
+        until a feature reaches zero or a bound.  False where none does.
+        """
+        cdef Py_ssize_t i, k, leaving = -1, size = self.factor.size
+        cdef double x, limit, rate
+        for i in range(size):
+            self.d[i] = self.G[worst * self.capacity + self.active[i]]
+        self.factor.solve(self.d)
+        x = self.upper[worst] if s > 0.0 else -self.lower[worst]
+        for i in range(size):
+            k = self.active[i]
+            rate = -s * self.d[i]
+            if fabs(rate) < 1e-9:
+                continue
+            limit = (self.upper[k] if rate > 0.0 else self.lower[k]) - self.w[k]
+            if self.t[k] > 0.0 and self.w[k] * rate < 0.0:
+                limit = -self.w[k]
+            if limit / rate < x:
+                x, leaving = fmax(limit / rate, 0.0), i
+        if x == INFINITY:
+            return False
+        for i in range(size):
+            self.d[i] *= s * x
+            self.w[self.active[i]] -= self.d[i]
+        self.add_rows(self.active, self.d, size, self.c)
+        self.place(worst, self.w[worst] + s * x)
+        if leaving < 0:
+            self.state[worst] = AT_UPPER if s > 0.0 else AT_LOWER
+            return True
+        self.settle(self.active[leaving])
+        self.drop()
+        self.forget_dependence()
+        self.changed[0] = worst
+        self.target[worst] = POSITIVE if s > 0.0 else NEGATIVE
+        self.append(1)
+        if self.state[worst] == ZERO:
+            self.place(worst, 0.0)
+            return False
+        return True
+
+    cdef void keep(self) noexcept nogil:
+        """Remember coefficients, gradient and states."""
+        memcpy(self.kept_w, self.w, self.size * sizeof(double))
+        memcpy(self.kept_c, self.c, self.size * sizeof(double))
+        memcpy(self.kept_state, self.state, self.size)
+
+    cdef void restore(self) noexcept nogil:
+        """Go back to what was remembered; the factor follows by deleting and appending."""
+        cdef Py_ssize_t i, k, entering = 0
+        memcpy(self.w, self.kept_w, self.size * sizeof(double))
+        memcpy(self.c, self.kept_c, self.size * sizeof(double))
+        memcpy(self.state, self.kept_state, self.size)
+        for k in range(self.size):
+            self.target[k] = ZERO
+            self.dependent[k] = 0
+        for i in range(self.factor.size):
+            self.target[self.active[i]] = POSITIVE
+        for k in range(self.size):
+            if (self.is_free(k)) and self.target[k] == ZERO:
+                self.changed[entering] = k
+                entering += 1
+        for i in range(entering):
+            k = self.changed[i]
+            self.target[k] = self.state[k]
+            self.state[k] = ZERO
+        self.drop()
+        self.append(entering)
+        for i in range(entering):
+            if self.state[self.changed[i]] == ZERO:
+                self.place(self.changed[i], 0.0)
+
+
+_VECTORS = {
+    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d",
+                     "kept_w", "kept_c"), np.float64),
+    **dict.fromkeys(("state", "target", "kept_state"), np.int8),
+    **dict.fromkeys(("dependent", "accepted"), np.uint8),
+    **dict.fromkeys(("active", "changed"), np.intp),
+}
+
+
+cdef double* _real(array):
+    cdef double[::1] view = array
+    return &view[0]
+
+
+cdef signed char* _state(array):
+    cdef signed char[::1] view = array
+    return &view[0]
+
+
+cdef unsigned char* _flag(array):
+    cdef unsigned char[::1] view = array
+    return &view[0]
+
+
+cdef Py_ssize_t* _index(array):
+    cdef Py_ssize_t[::1] view = array
+    return &view[0]
