@@ -15,25 +15,23 @@ from libc.math cimport INFINITY, fabs, sqrt
 
 import numpy as np
 
-from creg._data.design cimport DesignView
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
-from creg._lasso.certificate cimport DualPoint, duality_gap, is_screened
+from creg._lasso.certificate cimport is_screened
+from creg._lasso.certifier cimport PROJECTED, Certifier
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.active_set cimport ActiveSet
+from creg._lasso.penalty cimport value
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
-from creg._lasso.references cimport References
 from creg._lasso.working_gram cimport WorkingGram
 
-from creg._lasso.projection import projection_basis
 
-cdef double EPS = 2.220446049250313e-16
 cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
+cdef double STEP = 0.8                  # of l1 on the way down to a far one
 cdef int MOST_STALLS = 3                # rounds that change nothing but rounding
-cdef unsigned char PROJECTED = 2        # in the working set without being a candidate
 
 
-cdef class WorkingSetSolver:
+cdef class WorkingSetSolver(Certifier):
     """Solves one problem at any sequence of penalties, each from the last state.
 
     Everything is in kernel units: P(w) = ||y - Zw||^2 / 2 + sum_j l1 a_j |w_j| + l2 b_j w_j^2 / 2
@@ -41,101 +39,49 @@ cdef class WorkingSetSolver:
 
     Parameters
     ----------
-    view : DesignView
-        In a column layout.
-    y : ndarray of shape (n_samples,)
-    l1_weights, l2_weights : ndarray of shape (n_features,)
-        a and b.  Features with a = b = 0 and no bound are projected.
-    lower, upper : ndarray of shape (n_features,)
-    features : ndarray of intp
-        Those that may be nonzero.
-    gram, cross : ndarray, optional
-        Z'SZ and Z'Sy, to sweep in Gram space.
-    n_threads : int
-        For reads of all of X.
+    view, y, l1_weights, l2_weights, lower, upper, features, gram, cross, n_threads
+        As for Certifier.
     pivoting : bool
         Minimise over the working set by block pivoting, coordinate descent being the next resort.
     """
 
-    cdef readonly Descent descent
-    cdef readonly ActiveSet pivoting     # None: coordinate descent alone
+    cdef readonly ActiveSet pivoting    # None: coordinate descent alone
     cdef readonly WorkingGram block
-    cdef readonly References references
-    cdef DesignView view
-    cdef readonly double reads          # full reads of X
     cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
-    cdef readonly double half_squared_residual
-    cdef int n_threads
     cdef bint descending                # pivoting stalled at this penalty
     cdef bint refine                    # solve once more, from correlations that are exact
-    cdef double norm_y, l2_in_force
-    cdef object l1_weights, l2_weights, l1, l2, lower, upper
-    cdef Py_ssize_t[::1] free           # projected
-    cdef readonly object one_sided      # unpenalised with one bound: projected in the dual only
-    cdef Py_ssize_t[::1] features       # the others
-    cdef const double[::1] norm
-    cdef Py_ssize_t[::1] candidates, working, active
-    cdef unsigned char[::1] in_working
-    cdef double[::1] correlations
-    cdef Py_ssize_t n_candidates, n_working
-    cdef DualPoint dual
+    cdef double l1_in_force, l2_in_force
+    cdef object best_coef               # of the working set, at this penalty
+    cdef double best_objective, best_gap
 
-    def __init__(self, DesignView view, y, l1_weights, l2_weights, lower, upper, features,
+    def __init__(self, view, y, l1_weights, l2_weights, lower, upper, features,
                  *, gram=None, cross=None, int n_threads=1, bint pivoting=False):
-        cdef Py_ssize_t p = view.n_features
-        self.view, self.n_threads = view, n_threads
-        self.descent = Descent(view, y, gram, cross)
-        self.norm_y = sqrt(self.descent.squared_y)
-        self.l1_weights, self.l2_weights = l1_weights, l2_weights
-        self.lower, self.upper = lower, upper
-        self.l1, self.l2 = np.zeros(p), np.zeros(p)
-        self.descent.set_penalty(self.l1, self.l2, lower, upper)
-        self.norm = np.sqrt(view.norm2)
-        self.candidates = np.empty(p + 1, dtype=np.intp)
-        self.working = np.empty(p + 1, dtype=np.intp)
-        self.active = np.empty(p + 1, dtype=np.intp)
-        self.in_working = np.zeros(p, dtype=np.uint8)
-        self.correlations = np.empty(p + 1)
-        self.reads = gram is not None
+        super().__init__(view, y, l1_weights, l2_weights, lower, upper, features, gram, cross,
+                         n_threads)
         if pivoting:
             self.pivoting = ActiveSet(self.norm_y)
             self.block = WorkingGram(view, self.pivoting, gram)
+            self.free_in_working = True
             if gram is None:
                 self.references = self._make_references(features)
-        self._classify(np.ascontiguousarray(features, dtype=np.intp))
-
-    def _classify(self, features):
-        """Unpenalised features: projected without a bound, always in the working set with one."""
-        bare = (self.l1_weights[features] == 0.0) & (self.l2_weights[features] == 0.0)
-        below, above = np.isinf(self.lower[features]), np.isinf(self.upper[features])
-        free = features[bare & below & above]
-        if len(free):
-            self.descent.set_projection(free, *projection_basis(self.view, free))
-        self.free = free
-        self.features = features[~(bare & below & above)]
-        self.one_sided = features[bare & (below ^ above)]
-        if self.pivoting is not None:
-            self._work_on(free)
-            np.asarray(self.in_working)[free] = PROJECTED
-        self._work_on(features[bare & ~(below & above)])
-
-    def _make_references(self, features):
-        """References that know on which sides which features may violate."""
-        up, low = np.full((2, self.view.n_features), np.inf)
-        up[features] = np.where(self.upper[features] > 0.0, self.l1_weights[features], np.inf)
-        low[features] = np.where(self.lower[features] < 0.0, self.l1_weights[features], np.inf)
-        return References(self.view, self.norm, up, low)
+            self.work_on(self.free)
+            np.asarray(self.in_working)[self.free] = PROJECTED
+        rest = np.asarray(self.features)
+        self.work_on(rest[(l1_weights[rest] == 0.0) & (l2_weights[rest] == 0.0)])
 
     def start(self, coef):
         """Begin from coefficients in kernel units, within the bounds."""
         features = np.asarray(self.features)
         np.copyto(self.descent.coef, coef)
-        self._work_on(features[coef[features] != 0.0])
-        self.descent.refresh(&self.active[0], self._support())
+        self.work_on(features[coef[features] != 0.0])
+        self.descent.refresh(&self.active[0], self.support())
         if self.pivoting is not None:
             self._correlate_working()
             self._to_pivoting(0)
             self.pivoting.classify(0)
+        self.half_squared_residual = 0.5 * self.descent.squared_residual(
+            &self.active[0], self.support())
+        self.l1_in_force = 0.0
 
     def solve(self, double l1, double l2, double next_l1, double tolerance, long long max_iter):
         """Solve at one penalty.
@@ -156,29 +102,27 @@ cdef class WorkingSetSolver:
         n_iter : int
         status : int
         """
-        cdef long long first = self.n_iter()
+        cdef long long first = self.n_iter(), last = first + max_iter
         cdef double gap, target = 0.8 * tolerance
         cdef Status status = CONVERGED
         cdef int stalls = 0
-        np.multiply(self.l1_weights, l1, out=self.l1)
-        np.multiply(self.l2_weights, l2, out=self.l2)
-        self._consider(self.features)
-        if self.pivoting is not None:
-            if self.descending:
-                self._resume_pivoting()
-            self._set_thresholds(l2 != self.l2_in_force)
-        if self.references is not None:
-            self.references.set_l1(l1)
-        self.l2_in_force = l2
+        if self.descending:
+            self._resume_pivoting()
+        self._approach(l1, l2, last)
+        self.best_objective, self.best_gap = INFINITY, INFINITY
+        self._keep_best(INFINITY)
         while True:
             if self.n_working:
-                status = self._minimise(target, max_iter - (self.n_iter() - first))
-            gap = self._certify(tolerance)
+                status = self._minimise(target, last - self.n_iter())
+            gap = self._check(tolerance)
             if gap <= tolerance:
-                self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self._support() // 4))
+                self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
                 status = CONVERGED
                 break
-            if self.n_iter() - first >= max_iter:
+            if not self._keep_best(gap) and not self.descending and self.pivoting is not None:
+                self._begin_descending()
+                continue
+            if self.n_iter() >= last:
                 status = MAX_ITER
                 break
             if self.pivoting is None:
@@ -194,13 +138,101 @@ cdef class WorkingSetSolver:
                 stalls += 1
                 target *= 0.1
                 self.refine = True
+        if status != CONVERGED and gap > self.best_gap:
+            self._begin_descending()
+            gap = self._check(tolerance)
         return gap, self.n_iter() - first, <int> status
+
+    cdef _set_penalty(self, double l1, double l2, double reach):
+        """The penalties in force; candidates will be those that may violate at the l1 `reach`."""
+        np.multiply(self.l1_weights, l1, out=self.l1)
+        if l2 != self.l2_in_force:
+            np.multiply(self.l2_weights, l2, out=self.l2)
+        if self.references is None or self.references.size == 0:
+            self.consider(self.features)
+        if self.references is not None:
+            self.references.set_l1(reach)
+        if self.pivoting is not None:
+            self._set_thresholds(l2 != self.l2_in_force)
+        self.l1_in_force, self.l2_in_force = l1, l2
+
+    cdef _approach(self, double l1, double l2, long long last):
+        """Set the penalties, a far l1 by loose solves on the way, so that the working set grows in
+        the right order (a support that is grown at once soon has more features than the solution,
+        and the rank)."""
+        cdef double level = self.l1_in_force, reach
+        cdef Status status
+        if self.pivoting is None or l1 <= 0.0 or (
+                self.descent.in_gram_space and self.view.n_features <= LARGEST_ADDITION):
+            self._set_penalty(l1, l2, l1)
+            return
+        if level == 0.0:
+            self._set_penalty(l1, l2, l1)
+            self._check(INFINITY)
+            level = self._largest_ratio()
+        while level * STEP > l1 and self.n_iter() < last:
+            level *= STEP
+            reach = max(level * STEP, l1)
+            self._set_penalty(level, l2, reach)
+            self._add(1.0, LARGEST_ADDITION)
+            status = self._pivot(last - self.n_iter())
+            self._check(INFINITY)
+            if status != CONVERGED:
+                break
+        self._set_penalty(l1, l2, l1)
+        self._add(1.0, LARGEST_ADDITION)
+
+    cdef double _largest_ratio(self) noexcept:
+        """The largest |c_j| / a_j among the candidates, on open sides: the l1 of this state."""
+        cdef Py_ssize_t k, j
+        cdef double c, largest = 0.0
+        cdef const double[::1] a = self.l1_weights
+        for k in range(self.n_candidates):
+            j = self.candidates[k]
+            c = self.descent.c[j]
+            if a[j] > 0.0 and (self.descent.penalty.upper[j] if c > 0.0
+                               else -self.descent.penalty.lower[j]) > 0.0:
+                largest = max(largest, fabs(c) / a[j])
+        return largest
+
+    cdef double _check(self, double tolerance) except *:
+        """The gap; pivoting goes on from correlations that are exact."""
+        cdef double gap = self.certify(tolerance)
+        cdef Py_ssize_t k
+        if self.pivoting is not None and not self.descending:
+            for k in range(self.n_working):
+                self.pivoting.w[k] = self.descent.w[self.working[k]]
+                self.pivoting.c[k] = self.descent.c[self.working[k]]
+        return gap
+
+    cdef bint _keep_best(self, double gap) except -1:
+        """Remember this state if its objective is no worse than the best at this penalty."""
+        cdef Py_ssize_t k, j
+        cdef double objective = self.half_squared_residual
+        for k in range(self.n_working):
+            j = self.working[k]
+            objective += value(self.descent.w[j], self.descent.penalty.l1[j],
+                               self.descent.penalty.l2[j])
+        if not objective <= self.best_objective * (1.0 + 1e-9):
+            return False
+        if objective <= self.best_objective:
+            self.best_objective, self.best_gap = objective, gap
+            self.best_coef = self.descent.coef[np.asarray(self.working)[:self.n_working]]
+        return True
+
+    cdef _begin_descending(self):
+        """From the best state at this penalty, by coordinate descent until the next."""
+        working = np.asarray(self.working)[:self.n_working]
+        self.descent.coef[working] = 0.0
+        self.descent.coef[working[:len(self.best_coef)]] = self.best_coef
+        self.descent.refresh(&self.active[0], self.support())
+        self.descending = True
 
     cdef long long n_iter(self) noexcept:
         """Linear solves and sweeps so far."""
         return self.descent.n_sweeps + (0 if self.pivoting is None else self.pivoting.n_solves)
 
-    def _work_on(self, features):
+    def work_on(self, features):
         """Into the working set."""
         cdef Py_ssize_t j, first = self.n_working
         for j in features:
@@ -242,8 +274,8 @@ cdef class WorkingSetSolver:
         """<z_j, r> of the working set from the residual at hand."""
         self.descent.correlate(&self.working[0], self.n_working)
 
-    cdef Status _pivot(self, double target, long long max_solves) except *:
-        """Minimise over the working set by pivoting, or where that stalls by descent."""
+    cdef Status _pivot(self, long long max_solves) except *:
+        """Minimise over the working set by pivoting."""
         cdef Status status
         cdef Py_ssize_t k
         with nogil:
@@ -252,35 +284,25 @@ cdef class WorkingSetSolver:
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.pivoting.w[k]
         PyErr_CheckSignals()
-        if status == STALLED:
-            self.descent.refresh(&self.active[0], self._support())
-            self.descending = True
-            status = self._descend(target, max_solves)
         return status
 
     cdef _resume_pivoting(self):
         """Coordinate descent was the resort of the last penalty: its solution is where to go on."""
-        self.descent.refresh(&self.active[0], self._support())
+        self.descent.refresh(&self.active[0], self.support())
         self._correlate_working()
         self._to_pivoting(0)
         self.pivoting.classify(0)
         self.descending = False
 
-    cdef Py_ssize_t _support(self) noexcept:
-        """Features with nonzero coefficients, the projected ones among them, into `active`."""
-        cdef Py_ssize_t j, found
-        found = self.descent.support(&self.working[0], self.n_working, &self.active[0])
-        if self.pivoting is None:
-            for j in self.free:
-                self.active[found] = j
-                found += self.descent.w[j] != 0.0
-        return found
-
     cdef Status _minimise(self, double target, long long max_iter) except *:
-        """Minimise over the working set."""
-        if self.pivoting is None or self.descending:
-            return self._descend(target, max_iter)
-        return self._pivot(target, max_iter)
+        """Minimise over the working set; where pivoting stalls by coordinate descent."""
+        cdef Status status
+        if self.pivoting is not None and not self.descending:
+            status = self._pivot(max_iter)
+            if status != STALLED:
+                return status
+            self._begin_descending()
+        return self._descend(target, max_iter)
 
     cdef Status _descend(self, double target, long long max_sweeps) except *:
         """Coordinate descent on the working set, with signals checked on the way."""
@@ -294,162 +316,6 @@ cdef class WorkingSetSolver:
             PyErr_CheckSignals()
             if status != INTERRUPTED:
                 return status
-
-    cdef double _certify(self, double tolerance) except *:
-        """The gap of the present coefficients; <z_j, r> of all candidates becomes exact."""
-        cdef Descent descent = self.descent
-        cdef double gap
-        if not descent.in_gram_space:
-            gap = self._certify_from_residual()
-            if self.pivoting is not None and not self.descending:
-                self._to_pivoting(0)
-            return gap
-        if not descent.rank and not len(self.one_sided):
-            descent.refresh(&self.active[0], self._support())
-            gap = self._gap(True)
-            if gap <= tolerance or self._gap(False) > tolerance:
-                return gap
-        descent.in_gram_space = False
-        try:
-            gap = self._certify_from_residual()
-        finally:
-            descent.in_gram_space = True
-        if self.pivoting is not None and not self.descending:
-            self._to_pivoting(0)
-        return gap
-
-    cdef double _certify_from_residual(self) except *:
-        """The gap from a residual and correlations that are computed from X at once."""
-        cdef Descent descent = self.descent
-        cdef double gap
-        descent.refresh(&self.active[0], self._support())
-        if len(self.one_sided):
-            return self._certify_one_sided()
-        if descent.rank:
-            descent.project()
-            descent.refresh(&self.active[0], self._support())
-            descent.project()
-            descent.correlate(&self.free[0], self.free.shape[0])
-        self._correlate_candidates()
-        return self._gap(True)
-
-    cdef double _certify_one_sided(self) except *:
-        """As above, with unpenalised features that have one bound.
-
-        Those not at their bound are projected too; so are, one after the other, those at it
-        whose correlation points to the open side.  The step of the projection is taken in the
-        primal where it stays within the bounds; else only theta = r - B g moves by ||g||.
-        """
-        cdef Descent descent = self.descent
-        cdef double gap
-        coef, lower, upper = descent.coef, self.lower, self.upper
-        one_sided = self.one_sided
-        joined = one_sided[(coef[one_sided] != lower[one_sided])
-                           & (coef[one_sided] != upper[one_sided])]
-        features = np.asarray(self.features)
-        while True:
-            free = np.union1d(np.asarray(self.free), joined)
-            basis, solve = projection_basis(self.view, free)
-            moved = 0.0
-            for _ in range(3):
-                descent.refresh(&self.active[0], self._support())
-                shift = basis.T @ self._weighted_residual()
-                moved = float(np.linalg.norm(shift))
-                step = coef[free] + solve @ shift
-                if np.any(step < lower[free]) or np.any(step > upper[free]):
-                    break
-                coef[free] = step
-                self._work_on(joined)
-            self._subtract(basis @ shift)
-            self._subtract(basis @ (basis.T @ self._weighted_residual()))
-            self._consider(features)
-            self._correlate_candidates()
-            at_bound = np.setdiff1d(one_sided, free)
-            c = descent.gradient[at_bound]
-            open_side = np.where(c > 0.0, upper[at_bound], -lower[at_bound])
-            error = 1e-12 * self.norm_y
-            joining = at_bound[(np.abs(c) > error) & np.isinf(open_side)]
-            if not len(joining):
-                break
-            joined = np.union1d(joined, joining)
-        seen = np.asarray(self.candidates)[:self.n_candidates].copy()
-        self._consider(seen[~np.isin(seen, np.union1d(free, at_bound[np.isinf(open_side)]))])
-        if len(self.free):
-            descent.correlate(&self.free[0], self.free.shape[0])
-        gap = self._gap(True, moved)
-        self._consider(seen)
-        return gap
-
-    def _consider(self, features):
-        """Make these the candidates."""
-        self.n_candidates = len(features)
-        np.asarray(self.candidates)[:len(features)] = features
-
-    def _weighted_residual(self):
-        return np.asarray(<double[:self.view.n_samples]> self.descent.residual.q)
-
-    def _subtract(self, r):
-        """Take r off the residual."""
-        q = self._weighted_residual()
-        q -= r if self.view.weights is None else self.view.weights * r
-        self.view.recentre(&self.descent.residual)
-
-    cdef double _gap(self, bint with_rounding, double moved=0.0) except *:
-        """The gap over the candidates from the gradient at hand.
-
-        Rounding: a sum of n terms errs by at most eps (8 + n/64) of its magnitude
-        (leaves.h); in Gram space the magnitudes are those of y and of each w_j z_j.
-        """
-        cdef Descent descent = self.descent
-        cdef DualPoint* dual = &self.dual
-        cdef Py_ssize_t k, j, size = self._support()
-        cdef double magnitude = self.norm_y, sums = EPS * (8.0 + self.view.n_samples / 64.0)
-        for k in range(size):
-            j = self.active[k]
-            magnitude += fabs(descent.w[j]) * self.norm[j]
-        self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
-        dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
-        dual.residual_error = EPS * (4.0 + size) * magnitude if with_rounding else 0.0
-        dual.residual_error += moved
-        dual.error = sums * dual.residual_norm if with_rounding else 0.0
-        if descent.in_gram_space and with_rounding:
-            dual.error = (sums + EPS * size) * magnitude
-            dual.residual_norm = sqrt(2.0 * self.half_squared_residual + sums * magnitude * magnitude)
-        duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
-                    &self.candidates[0], self.n_candidates, dual)
-        return dual.gap
-
-    cdef _correlate_candidates(self):
-        """<z_j, r> of every candidate; with references, of those that may violate."""
-        cdef Py_ssize_t k, p = self.view.n_features
-        cdef double cost
-        cdef References references = self.references
-        if references is None:
-            self._correlate(&self.candidates[0], self.n_candidates)
-            return
-        if references.size:
-            self.n_candidates = references.candidates(&self.descent.residual, &self.candidates[0])
-            cost = references.cost(&self.candidates[0], self.n_candidates)
-            if references.spent + cost <= references.full:
-                references.spent += cost
-                for k in range(self.n_working):
-                    if self.in_working[self.working[k]] != PROJECTED:
-                        self.candidates[self.n_candidates] = self.working[k]
-                        self.n_candidates += 1
-                self._correlate(&self.candidates[0], self.n_candidates)
-                return
-        self._correlate(NULL, p)
-        references.store(&self.descent.residual, self.descent.c)
-        self._consider(self.features)
-
-    cdef _correlate(self, const Py_ssize_t* features, Py_ssize_t count):
-        """<z_j, r> of the listed features (NULL: all), on threads where that pays."""
-        cdef Py_ssize_t k
-        self.reads += <double> count / self.view.n_features
-        self.view.correlations_threaded(&self.descent.residual, features, count,
-                                        &self.correlations[0], self.n_threads)
-        for k in range(count):
-            self.descent.c[k if features == NULL else features[k]] = self.correlations[k]
 
     cdef _screen(self, double gap):
         """Drop candidates that Gap Safe proves to be zero: |<z_j, theta*> - s c_j| is at most
@@ -499,5 +365,5 @@ cdef class WorkingSetSolver:
         if found > limit:
             order = np.argsort(np.asarray(self.correlations)[:found], kind="stable")
             chosen = np.sort(chosen[order[found - limit:]])
-        self._work_on(chosen)
+        self.work_on(chosen)
         return len(chosen)

@@ -1,0 +1,36 @@
+from creg._data.design cimport DesignView
+from creg._lasso.certificate cimport DualPoint
+from creg._lasso.coordinate_descent cimport Descent
+from creg._lasso.references cimport References
+
+cdef enum:
+    PROJECTED = 2  # mark of a feature in the working set that is no candidate
+
+
+cdef class Certifier:
+    cdef readonly Descent descent
+    cdef readonly References references
+    cdef DesignView view
+    cdef readonly double reads          # full reads of X
+    cdef readonly double half_squared_residual
+    cdef int n_threads
+    cdef double norm_y
+    cdef object l1_weights, l2_weights, l1, l2, lower, upper
+    cdef Py_ssize_t[::1] free           # projected
+    cdef bint free_in_working
+    cdef readonly object one_sided      # unpenalised with one bound: projected in the dual only
+    cdef Py_ssize_t[::1] features       # the others
+    cdef const double[::1] norm
+    cdef Py_ssize_t[::1] candidates, working, active
+    cdef unsigned char[::1] in_working
+    cdef double[::1] correlations
+    cdef Py_ssize_t n_candidates, n_working
+    cdef DualPoint dual
+
+    cdef Py_ssize_t support(self) noexcept
+    cdef double certify(self, double tolerance) except *
+    cdef double _certify_from_residual(self) except *
+    cdef double _certify_one_sided(self) except *
+    cdef double gap(self, bint with_rounding, double moved=*) except *
+    cdef correlate_candidates(self)
+    cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)

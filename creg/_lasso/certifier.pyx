@@ -1,0 +1,232 @@
+"""The certificate of a state: residual, projection, correlations, gap.
+
+The duality gap presumes a residual and correlations that are computed at once from X and the
+coefficients (in Gram space: from the Gram matrix, with a bound of its rounding).
+"""
+
+from libc.math cimport fabs, sqrt
+
+import numpy as np
+
+from creg._data.design cimport DesignView
+from creg._lasso.certificate cimport DualPoint, duality_gap
+from creg._lasso.coordinate_descent cimport Descent
+from creg._lasso.references cimport References
+
+from creg._lasso.projection import projection_basis
+
+cdef double EPS = 2.220446049250313e-16
+
+
+cdef class Certifier:
+    """Coefficients, working set and candidates of one problem, and the gap at them.
+
+    Parameters
+    ----------
+    view : DesignView
+        In a column layout.
+    y : ndarray of shape (n_samples,)
+    l1_weights, l2_weights : ndarray of shape (n_features,)
+        a and b.  Features with a = b = 0 and no bound are projected.
+    lower, upper : ndarray of shape (n_features,)
+    features : ndarray of intp
+        Those that may be nonzero.
+    gram, cross : ndarray or None
+        Z'SZ and Z'Sy, to sweep in Gram space.
+    n_threads : int
+        For reads of all of X.
+    """
+
+    def __init__(self, DesignView view, y, l1_weights, l2_weights, lower, upper, features,
+                 gram, cross, int n_threads):
+        cdef Py_ssize_t p = view.n_features
+        self.view, self.n_threads = view, n_threads
+        self.descent = Descent(view, y, gram, cross)
+        self.norm_y = sqrt(self.descent.squared_y)
+        self.half_squared_residual = 0.5 * self.descent.squared_y
+        self.l1_weights, self.l2_weights = l1_weights, l2_weights
+        self.lower, self.upper = lower, upper
+        self.l1, self.l2 = np.zeros(p), np.zeros(p)
+        self.descent.set_penalty(self.l1, self.l2, lower, upper)
+        self.norm = np.sqrt(view.norm2)
+        self.candidates = np.empty(p + 1, dtype=np.intp)
+        self.working = np.empty(p + 1, dtype=np.intp)
+        self.active = np.empty(p + 1, dtype=np.intp)
+        self.in_working = np.zeros(p, dtype=np.uint8)
+        self.correlations = np.empty(p + 1)
+        self.reads = gram is not None
+        features = np.ascontiguousarray(features, dtype=np.intp)
+        bare = (l1_weights[features] == 0.0) & (l2_weights[features] == 0.0)
+        below, above = np.isinf(lower[features]), np.isinf(upper[features])
+        self.free = features[bare & below & above]
+        self.features = features[~(bare & below & above)]
+        self.one_sided = features[bare & (below ^ above)]
+        if len(self.free):
+            self.descent.set_projection(self.free, *projection_basis(view, np.asarray(self.free)))
+
+    def _make_references(self, features):
+        """References that know on which sides which features may violate."""
+        up, low = np.full((2, self.view.n_features), np.inf)
+        up[features] = np.where(self.upper[features] > 0.0, self.l1_weights[features], np.inf)
+        low[features] = np.where(self.lower[features] < 0.0, self.l1_weights[features], np.inf)
+        return References(self.view, self.norm, up, low)
+
+    cdef Py_ssize_t support(self) noexcept:
+        """Features with nonzero coefficients, the projected ones among them, into `active`."""
+        cdef Py_ssize_t j, found
+        found = self.descent.support(&self.working[0], self.n_working, &self.active[0])
+        if not self.free_in_working:
+            for j in self.free:
+                self.active[found] = j
+                found += self.descent.w[j] != 0.0
+        return found
+
+    cdef double certify(self, double tolerance) except *:
+        """The gap of the present coefficients; <z_j, r> of all candidates becomes exact."""
+        cdef Descent descent = self.descent
+        cdef double gap
+        if not descent.in_gram_space:
+            return self._certify_from_residual()
+        if not descent.rank and not len(self.one_sided):
+            descent.refresh(&self.active[0], self.support())
+            gap = self.gap(True)
+            if gap <= tolerance or self.gap(False) > tolerance:
+                return gap
+        descent.in_gram_space = False
+        try:
+            return self._certify_from_residual()
+        finally:
+            descent.in_gram_space = True
+
+    cdef double _certify_from_residual(self) except *:
+        """The gap from a residual and correlations that are computed from X at once."""
+        cdef Descent descent = self.descent
+        cdef double gap
+        descent.refresh(&self.active[0], self.support())
+        if len(self.one_sided):
+            return self._certify_one_sided()
+        if descent.rank:
+            descent.project()
+            descent.refresh(&self.active[0], self.support())
+            descent.project()
+            descent.correlate(&self.free[0], self.free.shape[0])
+        self.correlate_candidates()
+        return self.gap(True)
+
+    cdef double _certify_one_sided(self) except *:
+        """As above, with unpenalised features that have one bound.
+
+        Those not at their bound are projected too; so are, one after the other, those at it
+        whose correlation points to the open side.  The step of the projection is taken in the
+        primal where it stays within the bounds; else only theta = r - B g moves by ||g||.
+        """
+        cdef Descent descent = self.descent
+        cdef double gap
+        coef, lower, upper = descent.coef, self.lower, self.upper
+        one_sided = self.one_sided
+        joined = one_sided[(coef[one_sided] != lower[one_sided])
+                           & (coef[one_sided] != upper[one_sided])]
+        features = np.asarray(self.features)
+        while True:
+            free = np.union1d(np.asarray(self.free), joined)
+            basis, solve = projection_basis(self.view, free)
+            moved = 0.0
+            for _ in range(3):
+                descent.refresh(&self.active[0], self.support())
+                shift = basis.T @ self._weighted_residual()
+                moved = float(np.linalg.norm(shift))
+                step = coef[free] + solve @ shift
+                if np.any(step < lower[free]) or np.any(step > upper[free]):
+                    break
+                coef[free] = step
+            self._subtract(basis @ shift)
+            self._subtract(basis @ (basis.T @ self._weighted_residual()))
+            self.consider(features)
+            self.correlate_candidates()
+            at_bound = np.setdiff1d(one_sided, free)
+            c = descent.gradient[at_bound]
+            open_side = np.where(c > 0.0, upper[at_bound], -lower[at_bound])
+            error = 1e-12 * self.norm_y
+            joining = at_bound[(np.abs(c) > error) & np.isinf(open_side)]
+            if not len(joining):
+                break
+            joined = np.union1d(joined, joining)
+        seen = np.asarray(self.candidates)[:self.n_candidates].copy()
+        self.consider(seen[~np.isin(seen, np.union1d(free, at_bound[np.isinf(open_side)]))])
+        if len(self.free):
+            descent.correlate(&self.free[0], self.free.shape[0])
+        gap = self.gap(True, moved)
+        self.consider(seen)
+        return gap
+
+    def consider(self, features):
+        """Make these the candidates."""
+        self.n_candidates = len(features)
+        np.asarray(self.candidates)[:len(features)] = features
+
+    def _weighted_residual(self):
+        return np.asarray(<double[:self.view.n_samples]> self.descent.residual.q)
+
+    def _subtract(self, r):
+        """Take r off the residual."""
+        q = self._weighted_residual()
+        q -= r if self.view.weights is None else self.view.weights * r
+        self.view.recentre(&self.descent.residual)
+
+    cdef double gap(self, bint with_rounding, double moved=0.0) except *:
+        """The gap over the candidates from the gradient at hand.
+
+        Rounding: a sum of n terms errs by at most eps (8 + n/64) of its magnitude
+        (leaves.h); in Gram space the magnitudes are those of y and of each w_j z_j.
+        """
+        cdef Descent descent = self.descent
+        cdef DualPoint* dual = &self.dual
+        cdef Py_ssize_t k, j, size = self.support()
+        cdef double magnitude = self.norm_y, sums = EPS * (8.0 + self.view.n_samples / 64.0)
+        for k in range(size):
+            j = self.active[k]
+            magnitude += fabs(descent.w[j]) * self.norm[j]
+        self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
+        dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
+        dual.residual_error = EPS * (4.0 + size) * magnitude if with_rounding else 0.0
+        dual.residual_error += moved
+        dual.error = sums * dual.residual_norm if with_rounding else 0.0
+        if descent.in_gram_space and with_rounding:
+            dual.error = (sums + EPS * size) * magnitude
+            dual.residual_norm = sqrt(2.0 * self.half_squared_residual + sums * magnitude * magnitude)
+        duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
+                    &self.candidates[0], self.n_candidates, dual)
+        return dual.gap
+
+    cdef correlate_candidates(self):
+        """<z_j, r> of every candidate; with references, of those that may violate."""
+        cdef Py_ssize_t k, p = self.view.n_features
+        cdef double cost
+        cdef References references = self.references
+        if references is None:
+            self.correlate(&self.candidates[0], self.n_candidates)
+            return
+        if references.size:
+            self.n_candidates = references.candidates(&self.descent.residual, &self.candidates[0])
+            cost = references.cost(&self.candidates[0], self.n_candidates)
+            if references.spent + cost <= references.full:
+                references.spent += cost
+                for k in range(self.n_working):
+                    if self.in_working[self.working[k]] != PROJECTED:
+                        self.candidates[self.n_candidates] = self.working[k]
+                        self.n_candidates += 1
+                self.correlate(&self.candidates[0], self.n_candidates)
+                return
+        self.correlate(NULL, p)
+        references.store(&self.descent.residual, self.descent.c)
+        self.consider(self.features)
+
+    cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count):
+        """<z_j, r> of the listed features (NULL: all), on threads where that pays."""
+        cdef Py_ssize_t k
+        self.reads += <double> count / self.view.n_features
+        self.view.correlations_threaded(&self.descent.residual, features, count,
+                                        &self.correlations[0], self.n_threads)
+        for k in range(count):
+            self.descent.c[k if features == NULL else features[k]] = self.correlations[k]
+
