@@ -35,10 +35,6 @@ cdef class ActiveSet:
     def reserve(self, Py_ssize_t capacity):
         """Room for so many features; what is there stays."""
         cdef double[:, ::1] G
-        cdef double[::1] row
-        cdef signed char[::1] states
-        cdef unsigned char[::1] flags
-        cdef Py_ssize_t[::1] indices
         if capacity <= self.capacity:
             return
         capacity = max(capacity, 2 * self.capacity)
@@ -294,8 +290,8 @@ cdef class ActiveSet:
     cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil:
         """Free a zero feature of sign s that depends on the free ones, in place of one of them.
 
-        Along w_k += s x, w_A -= s x beta, beta = (G_AA)^-1 G_Ak, the fit stays and the penalty falls
-        until a feature reaches zero or a bound.  False where none does.
+        Along w_k += s x, w_A -= s x beta, beta = (G_AA)^-1 G_Ak, the fit stays and the penalty
+        falls until a feature reaches zero or a bound.  False where none does.
         """
         cdef Py_ssize_t i, k, leaving = -1, size = self.factor.size
         cdef double x, limit, rate

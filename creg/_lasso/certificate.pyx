@@ -22,7 +22,8 @@ cdef double EPS = 2.220446049250313e-16
 
 
 cdef double largest_scale(const Penalty* penalty, const double* gradient, const double* norm,
-                          const Py_ssize_t* features, Py_ssize_t count, double error) noexcept nogil:
+                          const Py_ssize_t* features, Py_ssize_t count,
+                          double error) noexcept nogil:
     """The largest scale <= 1 at which every conjugate is finite."""
     cdef Py_ssize_t k, j
     cdef double c, scale = 1.0

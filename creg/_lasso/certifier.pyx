@@ -101,7 +101,6 @@ cdef class Certifier:
     cdef double _certify_from_residual(self) except *:
         """The gap from a residual and correlations that are computed from X at once."""
         cdef Descent descent = self.descent
-        cdef double gap
         descent.refresh(&self.active[0], self.support())
         if len(self.one_sided):
             return self._certify_one_sided()
@@ -193,7 +192,8 @@ cdef class Certifier:
         dual.error = sums * dual.residual_norm if with_rounding else 0.0
         if descent.in_gram_space and with_rounding:
             dual.error = (sums + EPS * size) * magnitude
-            dual.residual_norm = sqrt(2.0 * self.half_squared_residual + sums * magnitude * magnitude)
+            dual.residual_norm = sqrt(
+                2.0 * self.half_squared_residual + sums * magnitude * magnitude)
         duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
                     &self.candidates[0], self.n_candidates, dual)
         return dual.gap
@@ -229,4 +229,3 @@ cdef class Certifier:
                                         &self.correlations[0], self.n_threads)
         for k in range(count):
             self.descent.c[k if features == NULL else features[k]] = self.correlations[k]
-

@@ -54,4 +54,5 @@ cdef class Descent:
     cdef double descend(self, const Py_ssize_t* active, Py_ssize_t size, double small,
                         long long last_sweep) noexcept nogil
     cdef double restricted_gap(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
-    cdef void record(self, const Py_ssize_t* features, Py_ssize_t count, Py_ssize_t i) noexcept nogil
+    cdef void record(self, const Py_ssize_t* features, Py_ssize_t count,
+                     Py_ssize_t i) noexcept nogil

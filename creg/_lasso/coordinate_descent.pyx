@@ -135,7 +135,7 @@ cdef class Descent:
 
         Returns the square of what it took off the residual.
         """
-        cdef Py_ssize_t k, i, f
+        cdef Py_ssize_t k, f
         cdef Py_ssize_t n = self.view.n_samples, p = self.n_features
         cdef double g, delta, moved = 0.0
         if self.in_gram_space:
@@ -190,7 +190,7 @@ cdef class Descent:
             self.work += self.view.storage.count(features[k])
 
     cdef double squared_residual(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:
-        """||r||^2; in Gram space ||y||^2 - sum over the support (in the list) of w_j (b_j + c_j)."""
+        """||r||^2; in Gram space ||y||^2 - sum over the support (listed) of w_j (b_j + c_j)."""
         cdef Py_ssize_t k, j
         cdef double total
         if not self.in_gram_space:
@@ -262,7 +262,8 @@ cdef class Descent:
         """Sweeps over the list until the gap of the problem restricted to it is at most target.
 
         Each round is a sweep over the list and up to ROUNDS times DEPTH over its support
-        (`active`: workspace) and an extrapolation.  STALLED: not one coefficient moved; INTERRUPTED: max_work done.
+        (`active`: workspace) and an extrapolation.  STALLED: not one coefficient moved;
+        INTERRUPTED: max_work done.
         """
         cdef long long last_sweep = self.n_sweeps + max_sweeps, round = 0
         cdef double last_work = self.work + max_work, decrease
@@ -302,7 +303,8 @@ cdef class Descent:
         self.extrapolate(active, size)
         return decrease
 
-    cdef void record(self, const Py_ssize_t* features, Py_ssize_t count, Py_ssize_t i) noexcept nogil:
+    cdef void record(self, const Py_ssize_t* features, Py_ssize_t count,
+                     Py_ssize_t i) noexcept nogil:
         """Iterate i of an extrapolation: ||z_j|| w_j, so that the columns' scales do not matter."""
         cdef Py_ssize_t k
         for k in range(count):
@@ -320,7 +322,8 @@ cdef class Descent:
         return dual.gap
 
 
-cdef bint anderson_weights(const double* iterates, Py_ssize_t count, double* weights) noexcept nogil:
+cdef bint anderson_weights(const double* iterates, Py_ssize_t count,
+                           double* weights) noexcept nogil:
     """Solve (D'D + 1e-12 tr I) z = 1 by elimination and normalise; False where it is singular."""
     cdef double matrix[DEPTH][DEPTH + 1]
     cdef double trace = 0.0, factor, total = 0.0

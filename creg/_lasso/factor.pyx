@@ -13,7 +13,7 @@ from libc.string cimport memmove
 
 import numpy as np
 
-from scipy.linalg.cython_blas cimport dgemm, dsyrk, dtrsm, dtrsv
+from scipy.linalg.cython_blas cimport dsyrk, dtrsm, dtrsv
 from scipy.linalg.cython_lapack cimport dpotrf
 
 from creg._data cimport leaves
@@ -69,7 +69,7 @@ cdef class Factor:
         column depends on those before it and is left out
         """
         cdef int size = <int> self.size, width = <int> k, ld = <int> self.capacity
-        cdef Py_ssize_t i, j, l, kept = 0
+        cdef Py_ssize_t i, j, m, kept = 0
         cdef double pivot, factor
         cdef double* row
         if size:
@@ -87,22 +87,22 @@ cdef class Factor:
             corner[j * k + j] = pivot
             for i in range(j + 1, k):
                 corner[j * k + i] /= pivot
-            for l in range(j + 1, k):
-                factor = corner[j * k + l]
+            for m in range(j + 1, k):
+                factor = corner[j * k + m]
                 if factor != 0.0:
-                    for i in range(l, k):
-                        corner[l * k + i] -= factor * corner[j * k + i]
+                    for i in range(m, k):
+                        corner[m * k + i] -= factor * corner[j * k + i]
         for j in range(k):
             if not accepted[j]:
                 continue
             row = self.L + self.size + kept
             for i in range(self.size):
                 row[i * self.capacity] = cross[j * self.capacity + i]
-            l = self.size
+            m = self.size
             for i in range(j + 1):
                 if accepted[i]:
-                    row[l * self.capacity] = corner[i * k + j]
-                    l += 1
+                    row[m * self.capacity] = corner[i * k + j]
+                    m += 1
             kept += 1
         self.size += kept
         return kept
@@ -113,7 +113,7 @@ cdef class Factor:
         Column j of the new trailing factor is written one column to the left, one row up.
         """
         cdef Py_ssize_t n = self.size, ld = self.capacity, i, j
-        cdef double* l = self.column
+        cdef double* gone = self.column
         cdef double* old
         cdef double* new
         cdef double c, s, diagonal
@@ -121,14 +121,14 @@ cdef class Factor:
             old = self.L + j * ld
             memmove(old + q, old + q + 1, (n - q - 1) * sizeof(double))
         for i in range(q + 1, n):
-            l[i] = self.L[q * ld + i]
+            gone[i] = self.L[q * ld + i]
         for j in range(q + 1, n):
             old = self.L + j * ld
             new = self.L + (j - 1) * ld - 1
-            diagonal = sqrt(old[j] * old[j] + l[j] * l[j])
-            c, s = old[j] / diagonal, l[j] / diagonal
+            diagonal = sqrt(old[j] * old[j] + gone[j] * gone[j])
+            c, s = old[j] / diagonal, gone[j] / diagonal
             new[j] = diagonal
-            leaves.creg_rotate(n - j - 1, c, s, old + j + 1, l + j + 1, new + j + 1)
+            leaves.creg_rotate(n - j - 1, c, s, old + j + 1, gone + j + 1, new + j + 1)
         self.size -= 1
 
     cdef void solve_lower(self, double* x) noexcept nogil:

@@ -13,8 +13,8 @@ in parts; where that fails too, exactly along its path (homotopy.pyx).
 from libc.math cimport fabs, fmax, fmin
 
 from creg._data.status cimport CONVERGED, MAX_ITER, STALLED, Status
-from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, MOST_SWAPS, NEGATIVE, POSITIVE, ZERO,
-                                     ActiveSet)
+from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, MOST_SWAPS, NEGATIVE, POSITIVE,
+                                     ZERO, ActiveSet)
 from creg._lasso.homotopy cimport follow
 
 cdef double ENTER = 1e-9         # relative excess over a threshold that counts
@@ -76,7 +76,7 @@ cdef void find_delta(ActiveSet a) noexcept nogil:
     for k in range(a.size):
         t = a.t[k]
         g = a.c[k] - a.rho[k] * a.w[k]
-        jitter = 1.0 + 0.5 * <double> ((<unsigned long long> k * 2654435761ULL) % 65536ULL) / 65536.0
+        jitter = 1.0 + <double> ((<unsigned long long> k * 2654435761ULL) % 65536ULL) / 131072.0
         if a.state[k] == POSITIVE or a.state[k] == NEGATIVE:
             a.delta[k] = t * a.state[k] - g
         elif a.state[k] == AT_UPPER:

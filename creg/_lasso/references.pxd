@@ -17,7 +17,7 @@ cdef class References:
     cdef double* present           # S^1/2 r
     cdef const double* root_s
     cdef const double* norm
-    cdef double* up                # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach on either side
+    cdef double* up                # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
     cdef double* low
     cdef float* up_now             # the same times l1, rounded down
     cdef float* low_now

@@ -4,13 +4,15 @@ With references r_1 .. r_K whose correlations with every column are known, for a
 
     |<z_j, r>| <= |sum_k h_k <z_j, r_k>| + ||z_j|| e ,     e = ||r - sum_k h_k r_k||
 
-at O(K) a feature.  The path is piecewise linear, so the residual stays close to the span of the last
-references and e is small; h is the least-squares fit.  One reference is the residual of the null
-model, the others those of the last full passes.  As for other screening rules (Gap Safe; look-ahead
-screening, Larsson 2021) but of the residual, not of the optimum: what is excluded is proved.
+at O(K) a feature.  The path is piecewise linear, so the residual stays close to the span of
+the last references and e is small; h is the least-squares fit.  One reference is the residual of
+the null model, the others those of the last full passes.  As for other screening rules (Gap Safe;
+look-ahead screening, Larsson 2021) but of the residual, not of the optimum: what is excluded is
+proved.
 
-Correlations are kept in float32, relative to ||z_j|| ||r_k||; e is enlarged for that and for the rounding
-of its own computation (leaves.h: a sum of n terms errs by eps (8 + n/64) of its magnitude).
+Correlations are kept in float32, relative to ||z_j|| ||r_k||; e is enlarged for that and for the
+rounding of its own computation (leaves.h: a sum of n terms errs by eps (8 + n/64) of its
+magnitude).
 """
 
 from libc.math cimport INFINITY, fabs, sqrt
@@ -92,11 +94,12 @@ cdef class References:
 
     cdef double combine(self, const Residual* r, double* h) noexcept nogil:
         """h and the enlarged e; any h gives a valid bound, so conditioning costs tightness only."""
-        cdef Py_ssize_t i, k, l, n = self.view.n_samples, size = self.size
+        cdef Py_ssize_t i, k, m, n = self.view.n_samples, size = self.size
         cdef const double* u = self.weigh(r)
         cdef double L[KEPT][KEPT]
         cdef double g[KEPT]
-        cdef double square = leaves.creg_inner(n, u, u), e2 = square, magnitude = sqrt(square), used = 0.0
+        cdef double square = leaves.creg_inner(n, u, u), used = 0.0
+        cdef double e2 = square, magnitude = sqrt(square)
         cdef double pivot
         for k in range(KEPT):
             h[k] = 0.0
@@ -106,25 +109,25 @@ cdef class References:
         # Cholesky of the products; pivots that are too small leave their reference out
         for k in range(size):
             pivot = self.products[k][k]
-            for l in range(k):
-                pivot -= L[k][l] * L[k][l]
+            for m in range(k):
+                pivot -= L[k][m] * L[k][m]
             L[k][k] = sqrt(pivot) if pivot > 1e-11 * self.products[k][k] else 0.0
             for i in range(k + 1, size):
                 L[i][k] = self.products[i][k]
-                for l in range(k):
-                    L[i][k] -= L[i][l] * L[k][l]
+                for m in range(k):
+                    L[i][k] -= L[i][m] * L[k][m]
                 L[i][k] = L[i][k] / L[k][k] if L[k][k] > 0.0 else 0.0
-            for l in range(k):
-                h[k] -= L[k][l] * h[l]
+            for m in range(k):
+                h[k] -= L[k][m] * h[m]
             h[k] = h[k] / L[k][k] if L[k][k] > 0.0 else 0.0
         for k in range(size - 1, -1, -1):
-            for l in range(k + 1, size):
-                h[k] -= L[l][k] * h[l]
+            for m in range(k + 1, size):
+                h[k] -= L[m][k] * h[m]
             h[k] = h[k] / L[k][k] if L[k][k] > 0.0 else 0.0
         for k in range(size):
             e2 -= 2.0 * h[k] * g[k]
-            for l in range(size):
-                e2 += h[k] * h[l] * self.products[k][l]
+            for m in range(size):
+                e2 += h[k] * h[m] * self.products[k][m]
             used += fabs(h[k]) * self.length[k]
         magnitude += used
         e2 = (e2 if e2 > 0.0 else 0.0) + 4e-16 * (8.0 + n / 64.0) * magnitude * magnitude
@@ -143,7 +146,7 @@ cdef class References:
 
     cdef void store(self, const Residual* r, const double* correlations) noexcept nogil:
         """This residual and <z_j, r> for every j as a reference, in place of the oldest but one."""
-        cdef Py_ssize_t j, l, n = self.view.n_samples, k = self.size
+        cdef Py_ssize_t j, m, n = self.view.n_samples, k = self.size
         cdef const double* u = self.weigh(r)
         cdef float* c
         cdef double length
@@ -154,9 +157,9 @@ cdef class References:
             self.next = (self.next + 1) % (KEPT - 1)
         memcpy(self.u[k], u, n * sizeof(double))
         self.spent = 0.0
-        for l in range(self.size):
-            self.products[k][l] = leaves.creg_inner(n, self.u[k], self.u[l])
-            self.products[l][k] = self.products[k][l]
+        for m in range(self.size):
+            self.products[k][m] = leaves.creg_inner(n, self.u[k], self.u[m])
+            self.products[m][k] = self.products[k][m]
         length = sqrt(self.products[k][k])
         self.length[k] = length
         c = <float*> self.c[k]

@@ -93,7 +93,7 @@ cdef class WorkingGram:
             self._arrays["columns"] = columns
 
     cdef _reserve_rows(self, Py_ssize_t count):
-        """Room for the entries of the new columns, in chunks of CHUNK: a chunk more an entry at most."""
+        """Room for the entries of the new columns, each of which opens a chunk at most."""
         cdef Py_ssize_t n = self.view.n_samples, k, need = self.n_chunks + 1
         cdef Py_ssize_t[::1] head, following
         cdef int32_t[::1] filled
@@ -118,13 +118,13 @@ cdef class WorkingGram:
         self._arrays["chunks"] = (following, feature, value)
 
     cdef void _copy(self, Py_ssize_t size) noexcept nogil:
-        cdef Py_ssize_t k, l, m = self.pivoting.capacity
+        cdef Py_ssize_t k, i, m = self.pivoting.capacity
         cdef const double* row
         for k in range(self.size, size):
             row = self.whole + self.features[k] * self.whole_stride
-            for l in range(k + 1):
-                self.pivoting.G[k * m + l] = row[self.features[l]]
-                self.pivoting.G[l * m + k] = row[self.features[l]]
+            for i in range(k + 1):
+                self.pivoting.G[k * m + i] = row[self.features[i]]
+                self.pivoting.G[i * m + k] = row[self.features[i]]
 
     cdef void _multiply(self, Py_ssize_t count) noexcept nogil:
         """Dense X: Z_W'Z_new by one matrix product."""
@@ -180,13 +180,13 @@ cdef class WorkingGram:
 
     cdef void _store(self, Py_ssize_t count) noexcept nogil:
         """The products into both triangles of G."""
-        cdef Py_ssize_t k, l, size = self.size + count, m = self.pivoting.capacity
+        cdef Py_ssize_t k, i, size = self.size + count, m = self.pivoting.capacity
         cdef double* G = self.pivoting.G
         cdef const double* row
         for k in range(count):
             row = self.block + k * size
-            for l in range(self.size + k + 1):
-                G[(self.size + k) * m + l] = row[l]
-        for l in range(size):
-            for k in range(max(0, l - self.size), count):
-                G[l * m + self.size + k] = self.block[k * size + l]
+            for i in range(self.size + k + 1):
+                G[(self.size + k) * m + i] = row[i]
+        for i in range(size):
+            for k in range(max(0, i - self.size), count):
+                G[i * m + self.size + k] = self.block[k * size + i]

@@ -258,7 +258,8 @@ cdef class WorkingSetSolver(Certifier):
             j = self.working[k]
             pivoting.w[k], pivoting.c[k] = descent.w[j], descent.c[j]
             pivoting.t[k], pivoting.rho[k] = descent.penalty.l1[j], descent.penalty.l2[j]
-            pivoting.lower[k], pivoting.upper[k] = descent.penalty.lower[j], descent.penalty.upper[j]
+            pivoting.lower[k] = descent.penalty.lower[j]
+            pivoting.upper[k] = descent.penalty.upper[j]
             pivoting.norm[k] = self.norm[j]
 
     cdef void _set_thresholds(self, bint factor_changes) noexcept:
