@@ -15,6 +15,7 @@ unit and scale_j are powers of two, so rescaled data take the same path bit for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,6 +36,8 @@ Float = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 # Widest design whose whole Gram matrix is made: 8 p^2 bytes, 32 MB.
 LARGEST_GRAM = 2000
+# Side up to which BLAS keeps to one thread by itself.
+SMALL_FOR_BLAS = 64
 # alpha_max is raised by this much, so that rounding lets no feature in at it.
 ALPHA_MAX_SLACK = 1e-12
 
@@ -259,8 +262,15 @@ class L1Problem:
         start : (n_features,), optional
             Coefficients to begin from, in the user's units.
         """
-        ratio = self.penalty.l1_ratio
-        smooth = ratio == 0.0 or self._nothing_penalised
+        view = self.data.view
+        alone = min(view.n_samples, view.n_features) > SMALL_FOR_BLAS
+        with single_blas() if alone else nullcontext():
+            yield from self._solve_each(alphas, options, start)
+
+    def _solve_each(
+        self, alphas: Sequence[float], options: Options, start: Float | None
+    ) -> Iterator[Solution]:
+        smooth = self.penalty.l1_ratio == 0.0 or self._nothing_penalised
         coef = None if start is None else self._to_kernel(start)
         for k, alpha in enumerate(alphas):
             following = alphas[k + 1] if k + 1 < len(alphas) else None
@@ -286,6 +296,7 @@ class L1Problem:
         found = self._ridge.solve(l2, options.tol * base, max_iter, last)
         return self._solution(
             found.coef,
+            np.flatnonzero(found.coef),
             gap=found.gap,
             null=base,
             loss=found.half_squared_residual,
@@ -308,7 +319,7 @@ class L1Problem:
         reads = solver.reads if known else 0.0
         if coef is not None:
             solver.start(coef)
-        if not self.target.any():
+        if self._half_squared_target == 0.0:
             solver.start(np.zeros(len(self._a)))
         base = self._base(alpha)
         l1 = alpha * ratio * n / self.unit
@@ -321,6 +332,7 @@ class L1Problem:
         )
         return self._solution(
             solver.descent.coef,
+            solver.nonzero(),
             gap=gap,
             null=base,
             loss=solver.half_squared_residual,
@@ -360,11 +372,17 @@ class L1Problem:
         return out
 
     def _solution(
-        self, coef: Float, *, gap: float, null: float, loss: float, **facts: Any
+        self,
+        coef: Float,
+        indices: NDArray[np.intp],
+        *,
+        gap: float,
+        null: float,
+        loss: float,
+        **facts: Any,
     ) -> Solution:
         """In the user's units; gap, null and loss are the kernel's."""
         view, unit = self.data.view, self.unit
-        indices = np.flatnonzero(coef)
         values = coef[indices] * view.scale[indices] * unit
         intercept = 0.0
         if self.data.fit_intercept:

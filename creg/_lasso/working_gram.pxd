@@ -23,9 +23,10 @@ cdef class WorkingGram:
     cdef double* chunk_value
     cdef double* offset                    # sparse X: what is subtracted from every entry
     cdef double* block                     # (new columns, size) products
+    cdef Py_ssize_t block_capacity
     cdef dict _arrays
 
-    cpdef add(self, const Py_ssize_t[::1] features)
+    cdef add(self, const Py_ssize_t* features, Py_ssize_t count)
     cdef _reserve(self, Py_ssize_t count)
     cdef void _copy(self, Py_ssize_t size) noexcept nogil
     cdef void _multiply(self, Py_ssize_t count) noexcept nogil

@@ -45,9 +45,9 @@ cdef class WorkingGram:
             self.root_s = &root[0]
             self._arrays["root"] = root
 
-    cpdef add(self, const Py_ssize_t[::1] features):
+    cdef add(self, const Py_ssize_t* features, Py_ssize_t count):
         """Append features to the working set: the rows and columns of G."""
-        cdef Py_ssize_t count = features.shape[0], k
+        cdef Py_ssize_t k
         cdef Py_ssize_t size = self.size + count
         cdef Py_ssize_t[::1] grown
         self.pivoting.reserve(size)
@@ -71,11 +71,14 @@ cdef class WorkingGram:
     cdef _reserve(self, Py_ssize_t count):
         """Room for the new columns and their products."""
         cdef Py_ssize_t n = self.view.n_samples, capacity = self.pivoting.capacity
-        cdef double[::1] block = np.empty(count * capacity)
+        cdef double[::1] block
         cdef double[::1] offset
         cdef double[::1, :] columns
-        self.block = &block[0]
-        self._arrays["block"] = block
+        if count * capacity > self.block_capacity:
+            self.block_capacity = max(count, 16) * capacity
+            block = np.empty(self.block_capacity)
+            self.block = &block[0]
+            self._arrays["block"] = block
         if self.view.storage.is_sparse():
             self._reserve_rows(count)
             if capacity > self.capacity:

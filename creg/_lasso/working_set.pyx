@@ -51,13 +51,15 @@ cdef class WorkingSetSolver(Certifier):
     cdef bint descending                # pivoting stalled at this penalty
     cdef bint refine                    # solve once more, from correlations that are exact
     cdef double l1_in_force, l2_in_force
-    cdef object best_coef               # of the working set, at this penalty
+    cdef double[::1] best_coef          # of the working set, at this penalty
+    cdef Py_ssize_t n_best
     cdef double best_objective, best_gap
 
     def __init__(self, view, y, l1_weights, l2_weights, lower, upper, features,
                  *, gram=None, cross=None, int n_threads=1, bint pivoting=False):
         super().__init__(view, y, l1_weights, l2_weights, lower, upper, features, gram, cross,
                          n_threads)
+        self.best_coef = np.empty(view.n_features + 1)
         if pivoting:
             self.pivoting = ActiveSet(self.norm_y)
             self.block = WorkingGram(view, self.pivoting, gram)
@@ -119,7 +121,7 @@ cdef class WorkingSetSolver(Certifier):
                 self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
                 status = CONVERGED
                 break
-            if not self._keep_best(gap) and not self.descending and self.pivoting is not None:
+            if self.pivoting is not None and not self._keep_best(gap) and not self.descending:
                 self._begin_descending()
                 continue
             if self.n_iter() >= last:
@@ -138,7 +140,7 @@ cdef class WorkingSetSolver(Certifier):
                 stalls += 1
                 target *= 0.1
                 self.refine = True
-        if status != CONVERGED and gap > self.best_gap:
+        if self.pivoting is not None and status != CONVERGED and gap > self.best_gap:
             self._begin_descending()
             gap = self._check(tolerance)
         return gap, self.n_iter() - first, <int> status
@@ -217,16 +219,23 @@ cdef class WorkingSetSolver(Certifier):
             return False
         if objective <= self.best_objective:
             self.best_objective, self.best_gap = objective, gap
-            self.best_coef = self.descent.coef[np.asarray(self.working)[:self.n_working]]
+            self.n_best = self.n_working
+            for k in range(self.n_working):
+                self.best_coef[k] = self.descent.w[self.working[k]]
         return True
 
     cdef _begin_descending(self):
         """From the best state at this penalty, by coordinate descent until the next."""
-        working = np.asarray(self.working)[:self.n_working]
-        self.descent.coef[working] = 0.0
-        self.descent.coef[working[:len(self.best_coef)]] = self.best_coef
+        cdef Py_ssize_t k
+        for k in range(self.n_working):
+            self.descent.w[self.working[k]] = self.best_coef[k] if k < self.n_best else 0.0
         self.descent.refresh(&self.active[0], self.support())
         self.descending = True
+
+    def nonzero(self):
+        """The features with nonzero coefficients, in ascending order."""
+        cdef Py_ssize_t size = self.support()
+        return np.sort(np.asarray(self.active)[:size])
 
     cdef long long n_iter(self) noexcept:
         """Linear solves and sweeps so far."""
@@ -234,8 +243,14 @@ cdef class WorkingSetSolver(Certifier):
 
     def work_on(self, features):
         """Into the working set."""
-        cdef Py_ssize_t j, first = self.n_working
-        for j in features:
+        cdef Py_ssize_t[::1] chosen = np.asarray(features, dtype=np.intp)
+        if chosen.shape[0]:
+            self._enter(&chosen[0], chosen.shape[0])
+
+    cdef _enter(self, const Py_ssize_t* chosen, Py_ssize_t count):
+        cdef Py_ssize_t k, j, first = self.n_working
+        for k in range(count):
+            j = chosen[k]
             if not self.in_working[j]:
                 self.in_working[j] = 1
                 self.working[self.n_working] = j
@@ -244,7 +259,7 @@ cdef class WorkingSetSolver(Certifier):
                     self.references.settle(j)
         self.descent.reserve(self.n_working)
         if self.pivoting is not None and self.n_working > first:
-            self.block.add(self.working[first:self.n_working])
+            self.block.add(&self.working[first], self.n_working - first)
             self._to_pivoting(first)
             if first == 0 or not self.descent.penalty.l1[self.working[first]] > 0.0:
                 self.pivoting.classify(first)
@@ -362,9 +377,10 @@ cdef class WorkingSetSolver(Certifier):
             found += 1
         if found == 0:
             return 0
-        chosen = np.asarray(self.active)[:found].copy()
         if found > limit:
             order = np.argsort(np.asarray(self.correlations)[:found], kind="stable")
-            chosen = np.sort(chosen[order[found - limit:]])
-        self.work_on(chosen)
-        return len(chosen)
+            active = np.asarray(self.active)
+            active[:limit] = np.sort(active[order[found - limit:]])
+            found = limit
+        self._enter(&self.active[0], found)
+        return found
