@@ -47,5 +47,5 @@ setup(
         compiler_directives=DIRECTIVES,
         build_dir=BUILD,
     ),
-    options={"build": {"build_base": BUILD}, "build_ext": {"parallel": os.cpu_count() or 1}},
+    options={"build": {"build_base": BUILD}},
 )
