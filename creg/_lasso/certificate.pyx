@@ -21,19 +21,23 @@ from creg._lasso.penalty cimport Penalty, conjugate, limit, value
 cdef double EPS = 2.220446049250313e-16
 
 
-cdef double largest_scale(const Penalty* penalty, const double* gradient, const double* norm,
-                          const Py_ssize_t* features, Py_ssize_t count,
-                          double error) noexcept nogil:
-    """The largest scale <= 1 at which every conjugate is finite."""
+cdef double largest_scale(const Penalty* penalty, const double* coef, const double* gradient,
+                          const double* norm, const Py_ssize_t* features, Py_ssize_t count,
+                          double error, bint every) noexcept nogil:
+    """The largest scale <= 1 at which every conjugate is finite.
+
+    every: at which it is zero, where there is a threshold and the feature is not at its bound.
+    """
     cdef Py_ssize_t k, j
-    cdef double c, scale = 1.0
+    cdef double c, side, scale = 1.0
     for k in range(count):
         j = features[k]
-        if penalty.l2[j] > 0.0:
-            continue
         c = fabs(gradient[j]) + error * norm[j]
-        if c * scale > penalty.l1[j] and limit(
-                gradient[j], penalty.lower[j], penalty.upper[j]) == INFINITY:
+        if c * scale <= penalty.l1[j]:
+            continue
+        side = limit(gradient[j], penalty.lower[j], penalty.upper[j])
+        if (penalty.l2[j] == 0.0 and side == INFINITY) or (
+                every and penalty.l1[j] > 0.0 and fabs(coef[j]) != side):
             scale = fmin(scale, penalty.l1[j] / c * (1.0 - 4.0 * EPS))
     return scale
 
@@ -66,21 +70,28 @@ cdef double gap_at(const Penalty* penalty, const double* coef, const double* gra
 cdef void duality_gap(const Penalty* penalty, const double* coef, const double* gradient,
                       const double* norm, const Py_ssize_t* features, Py_ssize_t count,
                       DualPoint* dual) noexcept nogil:
-    """Fills dual.gap and dual.scale with the better of the largest feasible scale and 1.
+    """Fills dual.gap and dual.scale with the best of three scales: 1, the largest at which all
+    conjugates are finite, and the largest at which they are zero (for tiny l2 or huge bounds).
 
     `features` are those that take part: not the projected ones (gradient 0), not those that
     are left out or screened.
     """
-    cdef double best, scale = largest_scale(penalty, gradient, norm, features, count, dual.error)
-    dual.scale = scale
-    best = gap_at(penalty, coef, gradient, norm, features, count, dual)
-    if scale < 1.0:
-        dual.scale = 1.0
+    cdef double scales[3]
+    cdef double best = INFINITY, chosen = 0.0
+    cdef int k
+    scales[0] = largest_scale(penalty, coef, gradient, norm, features, count, dual.error, True)
+    scales[1] = 1.0
+    scales[2] = 1.0
+    if scales[0] < 1.0:
+        scales[1] = largest_scale(penalty, coef, gradient, norm, features, count, dual.error, False)
+    for k in range(3):
+        if k and scales[k] == scales[k - 1]:
+            continue
+        dual.scale = scales[k]
         dual.gap = gap_at(penalty, coef, gradient, norm, features, count, dual)
-        if dual.gap <= best:
-            return
-        dual.scale = scale
-    dual.gap = best
+        if dual.gap < best:
+            best, chosen = dual.gap, scales[k]
+    dual.gap, dual.scale = best, chosen
 
 
 cdef bint is_screened(double c, double slope, double t, double lower, double upper) noexcept nogil:
