@@ -1,6 +1,7 @@
 """The command line: ``python -m creg [FILE --target COLUMN]``."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -81,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         design, y = _checked(table)
         ratio = L1_RATIOS.get(chosen.model)
         fits = _ridge(design, y) if ratio is None else _l1(design, y, ratio)
+        print(f"{title}: {design.shape[0]} rows, {design.shape[1]} features, standardised")
+        _print_table(fits)
+        _picture(replace(fits.path, feature_names=_names(table)), chosen.plot)
+        sys.stdout.flush()
     except BadFileError as error:
         _fail(str(error))
     except MemoryError:
@@ -88,9 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("creg: interrupted", file=sys.stderr)
         return 130
-    print(f"{title}: {design.shape[0]} rows, {design.shape[1]} features, standardised")
-    _print_table(fits)
-    _picture(replace(fits.path, feature_names=_names(table)), chosen.plot)
+    except BrokenPipeError:  # who reads the table has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -1,7 +1,9 @@
 """Files of data for the command line: each reader returns X, y and feature names."""
 
 import csv
+import re
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -30,7 +32,11 @@ def read_table(file: str, target: str | None) -> Table:
     """X, y and feature names of a CSV, Parquet, svmlight or npz file, told by its ending."""
     path = Path(file)
     ending = path.suffix.lower()
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise BadFileError(f"{file[:60]}...: {error.strerror}") from error
+    if not exists:
         raise BadFileError(f"{file}: no such file")
     if ending not in _WITH_NAMES | _WITHOUT_NAMES:
         known = ", ".join([*_WITH_NAMES, *_WITHOUT_NAMES])
@@ -43,22 +49,25 @@ def read_table(file: str, target: str | None) -> Table:
         if ending in _WITH_NAMES:
             return _WITH_NAMES[ending](path, target)
         return _WITHOUT_NAMES[ending](path)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise BadFileError(f"{file}: {reason}") from error
 
 
 def _read_csv(path: Path, target: str | None) -> Table:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-    delimiter = max(",;\t", key=first.count)
-    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+        first = re.sub('"[^"]*("|$)', "", file.readline())
+        delimiter = max(",;\t", key=first.count)
+        file.seek(0)
+        rows = csv.reader(file, delimiter=delimiter)
+        header = [name.strip() for name in next(rows, [])]
     if header and all(_is_number(name) for name in header):
         raise BadFileError(f"{path}: the first line must hold the names of the columns")
     place = _place(path, header, target)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file, warnings.catch_warnings():
-            next(file)
+            for _ in range(rows.line_num):
+                next(file)
             warnings.simplefilter("ignore")  # of no rows, which are refused below
             cells = np.loadtxt(file, delimiter=delimiter, quotechar='"', comments=None, ndmin=2)
     except ValueError as error:
@@ -165,6 +174,10 @@ def _read_svmlight(path: Path) -> Table:
     return Table(X, y, None)
 
 
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, OverflowError, NotImplementedError, BadZipFile,
+    zlib.error, csv.Error,
+)  # fmt: skip
 _WITH_NAMES: dict[str, Callable[[Path, str | None], Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,

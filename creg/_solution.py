@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +105,16 @@ def unconverged(
         f"{tol * at.null_objective:.3g} (tol={tol:.3g} times {reference}, "
         f"{at.null_objective:.6g}); {advice}."
     )
+
+
+def rounded(values: Float, dtype: Any, lower: float | Float, upper: float | Float) -> NDArray[Any]:
+    """Values in X's dtype, still within the bounds, which hold 0."""
+    out = values.astype(dtype, copy=False)
+    if out.dtype != np.float64:
+        exact = out.astype(np.float64)
+        outside = (exact < lower) | (exact > upper)
+        out[outside] = np.nextafter(out[outside], out.dtype.type(0))
+    return out
 
 
 def raise_if_stopped(solution: Solution) -> Solution:

@@ -28,6 +28,8 @@ Bounds: TypeAlias = tuple[Any, Any] | None
 
 _READ: dict[str, Any] = {"accept_sparse": ["csc", "csr"], "dtype": [np.float64, np.float32]}
 
+_NUMBERS = "biufc"  # kinds of dtypes
+
 
 class Target(NamedTuple):
     """y as columns, and the shape that it came in."""
@@ -121,18 +123,49 @@ def check_threads(n_threads: Any) -> int:
 
 def read_matrix(X: Matrix, caller: str) -> tuple[Storage, Names | None]:
     """X checked (numeric, two-dimensional, finite, not empty) as a storage, and feature names."""
+    if _is_plain(X):
+        assert_all_finite(X, input_name="X", estimator_name=caller)
+        return Storage(X), None
     reader = _Reader()
     with _naming("X"):
         checked = validate_data(reader, _numeric("X", X), estimator=caller, **_READ)
         if sparse.issparse(checked):
             _check_indices(checked)
-    return Storage(checked), getattr(reader, "feature_names_in_", None)
+    return Storage(checked), getattr(reader, "feature_names_in_", frame_names(X))
 
 
 def read_matrix_for(fitted: BaseEstimator, X: Matrix) -> Any:
     """X checked as above, and for the features that a fitted estimator saw."""
+    if (
+        _is_plain(X)
+        and X.shape[1] == fitted.n_features_in_
+        and not hasattr(fitted, "feature_names_in_")
+    ):
+        assert_all_finite(X, input_name="X", estimator_name=type(fitted).__name__)
+        return X
     with _naming("X"):
         return validate_data(fitted, _numeric("X", X), reset=False, **_READ)
+
+
+def frame_names(X: Any) -> Names | None:
+    """Names of the columns where they are a list of strings: polars.
+
+    scikit-learn before 1.9 does not see them.
+    """
+    names = getattr(X, "columns", None)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return np.array(names, dtype=object)
+
+
+def _is_plain(X: Any) -> bool:
+    """An array that needs no conversion: only its values are to be looked at."""
+    return (
+        type(X) in (np.ndarray, np.memmap)
+        and X.ndim == 2
+        and X.size > 0
+        and X.dtype in (np.float64, np.float32)
+    )
 
 
 def check_features(
@@ -220,10 +253,10 @@ def check_penalty(
     )
 
 
-def check_alphas(alphas: Any, *, l1_ratio: float) -> int | Float:
+def check_alphas(alphas: Any, *, l1_ratio: Any) -> int | Float:
     """How many alphas on the grid, or the alphas themselves, > 0, in descending order."""
     if isinstance(alphas, Integral) and not isinstance(alphas, (bool, np.bool_)):
-        if l1_ratio == 0:
+        if check_number("l1_ratio", l1_ratio, at_least=0, at_most=1) == 0:
             raise ValueError(
                 "alphas must be a sequence of the alphas themselves where l1_ratio is 0, as no "
                 f"alpha makes all coefficients zero there; got {alphas}."
@@ -362,15 +395,29 @@ def _float_array(name: str, value: Any, *, finite: bool = True) -> Float:
 
 
 def _numeric(name: str, value: Any) -> Any:
-    """The value, where its dtype is one that stands for numbers; a list as an array."""
+    """The value, where what it holds stands for numbers; a list as an array."""
     if value is None:
         raise TypeError(f"{name} must hold numbers; got None.")
     if isinstance(value, (list, tuple)):
         value = np.asarray(value)
-    kind = getattr(getattr(value, "dtype", None), "kind", "f")
-    if kind in "USVMm":
-        raise TypeError(f"{name} must hold numbers; got dtype {value.dtype}.")
+    if hasattr(value, "dtypes") and hasattr(value, "columns"):
+        for k, dtype in enumerate(value.dtypes):
+            if getattr(dtype, "kind", "O") not in _NUMBERS:
+                column = value.iloc[:, k] if hasattr(value, "iloc") else value[:, k]
+                _refuse_texts(f"{name} (column {value.columns[k]!r})", column)
+    elif getattr(getattr(value, "dtype", None), "kind", "O") not in _NUMBERS:
+        _refuse_texts(name, value)
     return value
+
+
+def _refuse_texts(name: str, value: Any) -> None:
+    """Text and dates, which a conversion might take for numbers."""
+    array = np.asarray(value)
+    if array.dtype.kind in "USVMmT":
+        raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}.")
+    text = next((v for v in array.flat if isinstance(v, (str, bytes))), None)
+    if text is not None:
+        raise TypeError(f"{name} must hold numbers; got {_short(text)}.")
 
 
 def _check_indices(X: Any) -> None:

@@ -10,9 +10,9 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from creg._data.design import DesignView
-from creg._problem import Data, L1Problem, Options, standard_deviations
+from creg._problem import Data, L1Problem, Options, Penalty, standard_deviations
 from creg._ridge_problem import solve_ridge
-from creg._solution import Solution, raise_if_stopped
+from creg._solution import Solution, raise_if_stopped, rounded
 from creg._validation import (
     Bounds,
     Float,
@@ -28,6 +28,7 @@ from creg._validation import (
     check_target,
     check_target_alphas,
     check_weights,
+    frame_names,
     read_matrix_for,
     warn_unconverged,
 )
@@ -67,31 +68,31 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Where X is not as described or has other features than the fit saw.
         """
         check_is_fitted(self, "coef_")
-        if isinstance(X, Design):
-            names = getattr(self, "feature_names_in_", None)
-            owner = type(self).__name__
-            check_features(X.shape, X.feature_names_in_, self.n_features_in_, names, owner)
-            X = X.storage.X
+        if isinstance(X, Design) or frame_names(X) is not None:
+            owner, names = type(self).__name__, getattr(self, "feature_names_in_", None)
+            design = as_design(X, owner)
+            seen = design.shape, design.feature_names_in_
+            check_features(*seen, self.n_features_in_, names, owner)
+            X = design.storage.X
         else:
             X = read_matrix_for(self, X)
         product = X @ self.coef_.T
         return np.asarray(product + np.asarray(self.intercept_, dtype=product.dtype))
 
     def _publish(
-        self, design: Design, target: Target, solutions: list[Solution], **more: Any
-    ) -> None:
+        self, design: Design, target: Target, solutions: list[Solution], penalty: Penalty,
+        **more: Any,
+    ) -> None:  # fmt: skip
         """Sets the fitted attributes, in the shapes that the target's shape asks for."""
         one = len(solutions) == 1
-        coef = np.empty((len(solutions), design.shape[1]), dtype=design.dtype)
-        for row, solution in zip(coef, solutions, strict=True):
-            row[:] = solution.dense(design.shape[1])
-        fitted: dict[str, Any] = {"coef_": coef[0] if one else coef}
-        intercepts = np.array([s.intercept for s in solutions])
-        fitted["intercept_"] = float(intercepts[0]) if len(target.shape) == 1 else intercepts
-        if not self.fit_intercept:
-            fitted["intercept_"] = 0.0
-        n_iter = np.array([s.n_iter for s in solutions])
-        fitted["n_iter_"] = int(n_iter[0]) if one else n_iter
+        coef = np.array([solution.dense(design.shape[1]) for solution in solutions])
+        coef = rounded(coef, design.dtype, penalty.lower, penalty.upper)
+        fitted: dict[str, Any] = {"coef_": coef[0] if one else coef, "intercept_": 0.0}
+        if self.fit_intercept:
+            intercepts = np.array([s.intercept for s in solutions])
+            fitted["intercept_"] = float(intercepts[0]) if len(target.shape) == 1 else intercepts
+        n_iter = [s.n_iter for s in solutions]
+        fitted["n_iter_"] = n_iter[0] if one else np.array(n_iter)
         fitted["n_features_in_"] = design.shape[1]
         if design.feature_names_in_ is not None:
             fitted["feature_names_in_"] = design.feature_names_in_
@@ -156,7 +157,7 @@ class _L1Model(_LinearModel):
             for column, start in zip(target.columns.T, starts, strict=True)
         ]
         more = {"dual_gap_": _gaps(solutions)} | ({"scale_": data.scale_} if data.scaled else {})
-        self._publish(design, target, solutions, **more)
+        self._publish(design, target, solutions, penalty, **more)
         warn_unconverged(solutions, [alpha] * n_targets, options)
         return self
 
@@ -168,8 +169,8 @@ class _L1Model(_LinearModel):
 
     def _starts(self, n_targets: int, n_features: int) -> list[Float] | list[None]:
         """The coefficients of the last fit, one vector a target, where their number fits."""
-        coef = np.atleast_2d(getattr(self, "coef_", np.empty((0, 0))))
-        if coef.shape != (n_targets, n_features):
+        coef = np.atleast_2d(getattr(self, "coef_", np.nan))
+        if coef.shape != (n_targets, n_features) or not np.isfinite(coef).all():
             return [None] * n_targets
         return list(coef.astype(np.float64))
 
@@ -464,7 +465,7 @@ class Ridge(_LinearModel):
         if penalty.standardize:
             view = DesignView(design.storage, weights, centre=fit_intercept)
             more["scale_"] = standard_deviations(view)
-        self._publish(design, target, solutions, **more)
+        self._publish(design, target, solutions, penalty, **more)
         warn_unconverged(solutions, alphas.tolist(), options)
         return self
 
@@ -490,11 +491,10 @@ def adaptive_weights(model: Any, *, power: float = 1.0) -> Float:
     Zou (2006), The adaptive lasso and its oracle properties, JASA 101(476).
     """
     power = check_number("power", power, above=0)
-    coef: Any = model
     if isinstance(model, BaseEstimator):
         check_is_fitted(model, "coef_")
-        coef = model.coef_
-    size = np.abs(check_coef("model", coef))
-    size *= getattr(model, "scale_", 1.0)
+    size = np.abs(check_coef("model", getattr(model, "coef_", model)))
+    if isinstance(model, _LinearModel):  # scale_ is something else in other libraries
+        size *= getattr(model, "scale_", 1.0)
     with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(1 / size**power)

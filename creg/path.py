@@ -1,16 +1,16 @@
 """Whole regularisation paths: the functions that compute them and the `Path` they return."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from creg._archive import File, read, write
 from creg._problem import Data, L1Problem, Options
-from creg._solution import Progress, Solution, raise_if_stopped
+from creg._solution import Progress, Solution, raise_if_stopped, rounded
 from creg._validation import (
     Bounds,
     Float,
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 
 L1_SOLVERS = ("auto", "cd")
 Watch: TypeAlias = Callable[[int, Solution], None]
-File: TypeAlias = str | os.PathLike[str] | IO[bytes]
 
 _DENSE_LIMIT = 1e9  # bytes
-_FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,7 +144,6 @@ class Path:
         Returns
         -------
         (n_samples, n_alphas) or, for one alpha, (n_samples,) ndarray
-
         """
         design = as_design(X, "Path")
         check_features(
@@ -197,39 +194,12 @@ class Path:
         file : path or file opened for writing bytes
             A name is used as it is, with no ending added.
         """
-        parts: dict[str, Any] = {"creg_path": np.array(_FORMAT)}
-        for name in _ARRAYS:
-            parts[name] = getattr(self, name)
-        if sparse.issparse(self.coefs):
-            parts |= {name: getattr(self.coefs, name) for name in ("data", "indices", "indptr")}
-            parts["shape"] = np.array(self.coefs.shape)
-        else:
-            parts["coefs"] = self.coefs
-        if self.feature_names is not None:
-            parts["feature_names"] = self.feature_names.astype(str)
-        if isinstance(file, (str, os.PathLike)):
-            with open(file, "wb") as opened:
-                np.savez(opened, **parts)
-        else:
-            np.savez(file, **parts)
+        write(file, {field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, file: File) -> Self:
         """Reads a path that `save` wrote; a ValueError where `file` holds none."""
-        parts = np.load(file, allow_pickle=False)
-        if not hasattr(parts, "files") or int(parts.get("creg_path", 0)) != _FORMAT:
-            raise ValueError(f"file must be one written by Path.save; got {file!r}.")
-        with parts:
-            if "coefs" in parts:
-                coefs = parts["coefs"]
-            else:
-                coefs = sparse.csc_array(
-                    (parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"])
-                )
-            names = parts["feature_names"].astype(object) if "feature_names" in parts else None
-            values = {name: parts[name] for name in _ARRAYS}
-        values["l1_ratio"], values["reads"] = float(values["l1_ratio"]), float(values["reads"])
-        return cls(coefs=coefs, feature_names=names, **values)
+        return cls(**read(file))
 
     def _column(self, k: int) -> NDArray[Any]:
         column = self.coefs[:, [k]]
@@ -245,11 +215,6 @@ class Path:
             return max(after - 1, 0), 0.0
         larger, smaller = self.alphas[after - 1], self.alphas[after]
         return after - 1, float((larger - alpha) / (larger - smaller))
-
-
-_ARRAYS = (
-    "alphas", "intercepts", "dual_gaps", "n_iters", "n_nonzero", "r2", "l1_ratio", "reads",
-)  # fmt: skip
 
 
 def lasso_path(
@@ -401,7 +366,6 @@ def alpha_max(
     ----------
     X, y, l1_ratio, fit_intercept, standardize, sample_weight, penalty_weights, positive, bounds
         As in `enet_path`; l1_ratio > 0. Only directions that the bounds leave open count.
-
     """
     check_number("l1_ratio", l1_ratio, above=0, at_most=1)
     problem, _ = _problem(
@@ -427,7 +391,7 @@ def trace(
     ratio = check_number("eps", eps, above=0, at_most=1)
     wanted = check_alphas(alphas, l1_ratio=model["l1_ratio"])
     most = None if max_features is None else check_integer("max_features", max_features, at_least=1)
-    problem, design = _problem(X, y, "lasso_path", **model)
+    problem, design = _problem(X, y, "a path", **model)
     if isinstance(wanted, int):
         wanted = _grid(problem.alpha_max, wanted, ratio)
     solutions = []
@@ -479,8 +443,9 @@ def _collect(
     indptr = np.concatenate([[0], np.cumsum(n_nonzero)])
     values = np.concatenate([s.values for s in solutions]) if solutions else np.empty(0)
     indices = np.concatenate([s.indices for s in solutions]) if solutions else np.empty(0, np.intp)
-    shape = (design.shape[1], len(solutions))
-    coefs = sparse.csc_array((values.astype(design.dtype), indices, indptr), shape=shape)
+    shape, penalty = (design.shape[1], len(solutions)), problem.penalty
+    bounds = (np.broadcast_to(b, shape[0])[indices] for b in (penalty.lower, penalty.upper))
+    coefs = sparse.csc_array((rounded(values, design.dtype, *bounds), indices, indptr), shape=shape)
     losses = np.array([s.loss for s in solutions])
     null = problem.null_objective
     return Path(

@@ -219,7 +219,7 @@ def conjugate(problem: Problem, c: Array) -> Array:
 
 
 def dual_gap(problem: Problem, coef: Any) -> Array:
-    """P - D in the units of the estimator's objective, best of the two dual points."""
+    """P - D in the units of the estimator's objective, best of three dual points."""
     w = exact(coef) * problem.scale
     r = residual(problem, coef)
     theta, F = projected(problem, w, r)
@@ -228,9 +228,15 @@ def dual_gap(problem: Problem, coef: Any) -> Array:
     unbounded = np.where(c > 0, np.isinf(problem.hi), np.isinf(problem.lo))
     limits = ~F & ~problem.out & (problem.l2v == 0) & unbounded & (np.abs(c) > problem.l1v)
     s_f = min([LD(1), *(problem.l1v[limits] / np.abs(c[limits]))])
+    # the scale at which features inside their bounds are stationary
+    inside = np.where(c > 0, w < problem.hi, w > problem.lo) & ~F & ~problem.out
+    reach = problem.l1v + np.where(c * w > 0, problem.l2v * np.abs(w), 0)
+    beyond = inside & (problem.l1v > 0) & (np.abs(c) > reach)
+    s_i = min([LD(1), *(reach[beyond] / np.abs(c[beyond]))])
     best = LD(np.inf)
-    for s in {s_f, LD(1)}:
-        conj = np.where(limits & (s == s_f), LD(0), conjugate(problem, s * c))
+    for s in {s_f, s_i, LD(1)}:
+        conj = conjugate(problem, s * c)
+        conj = np.where(limits & (np.abs(s * c) <= problem.l1v * (1 + LD(EPS))), LD(0), conj)
         terms = problem.l1v * np.abs(w) + problem.l2v * w**2 / 2 + conj - w * s * c
         gap = np.sum((r - s * theta) ** 2) / 2 + np.sum(terms[~F & ~problem.out])
         best = min(best, gap)

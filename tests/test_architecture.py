@@ -19,7 +19,7 @@ MAX_KERNEL_PARAMETERS = 8
 
 # From the bottom up; a module may import from its own layer and from those below it.
 LAYERS = [
-    ["_data", "_solution"],
+    ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
     ["_problem", "_ridge_problem"],
     ["_validation", "design"],

@@ -129,6 +129,9 @@ BAD = {
     "bad npz": (lambda: spoil("t.npz", "text")[:1], "t.npz: "),
     "bad parquet": (lambda: spoil("t.parquet", "text"), "t.parquet: "),
     "folder": (lambda: [str(Path.cwd()) + "/."], "the ending must be one of"),
+    "long name": (lambda: ["a" * 5000 + ".csv"], "File name too long"),
+    "long cell": (lambda: spoil("t.csv", f"a,y\n{'x' * 200_000},1\n"), "field larger than"),
+    "svmlight index": (lambda: spoil("t.svm", f"1 {9**30}:1\n")[:1], "t.svm: "),
     "bad model": (lambda: [*write("data.csv"), "--model", "tree"], "invalid choice: 'tree'"),
     "bad option": (lambda: [*write("data.csv"), "--cv", "5"], "unrecognized arguments: --cv 5"),
     "no folder": (lambda: [*write("data.csv"), "--plot", "no/p.png"], "there is no such folder"),
@@ -168,6 +171,29 @@ def test_bad_arrays_are_one_line_and_status_2(parts, words, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert words in err
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [('"a\n1","b"', ["a\n1", "b"]), ('"a,1";"b,,"', ["a,1", "b,,"]), ("a, b", ["a", "b"])],
+)
+def test_names_in_quotes(header, names):
+    mark = ";" if ";" in header else ","
+    rows = "".join(f'"{a}"{mark}{b}{mark}{y}\n' for (a, b), y in zip(X[:, :2], Y, strict=True))
+    Path("t.csv").write_text(f"{header}{mark}y\n{rows}")
+    table = read_table("t.csv", "y")
+    assert table.names == names
+    np.testing.assert_array_equal(table.X, X[:, :2])
+
+
+def test_a_reader_that_leaves_is_no_error():
+    write("data.csv")
+    command = f'"{sys.executable}" -m creg data.csv --target y | true'
+    environment = os.environ | {"PYTHONPATH": str(Path(creg.__file__).parents[1])}
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stderr == ""
 
 
 def test_parquet_with_text_or_gaps_is_refused(capsys):

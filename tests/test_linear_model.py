@@ -333,6 +333,30 @@ def test_adaptive_weights():
         adaptive_weights(np.ones((2, 2)))
 
 
+def test_adaptive_weights_of_a_model_that_calls_something_else_its_scale():
+    X, y = problem()
+    model = peer.HuberRegressor().fit(X, y)
+    np.testing.assert_allclose(adaptive_weights(model), 1 / np.abs(model.coef_))
+
+
+def test_a_warm_start_from_what_is_not_finite_begins_at_zero():
+    X, y = problem()
+    model = Lasso(0.05, warm_start=True).fit(X, y)
+    coef, model.coef_ = model.coef_, np.full_like(model.coef_, np.nan)
+    np.testing.assert_allclose(model.fit(X, y).coef_, coef)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_bounds_hold_in_single_precision(model):
+    X, y = problem()
+    y -= 2 * X[:, 0] + 2 * X[:, 1]
+    fit = clone(model).set_params(bounds=(-0.3, 0.7)).fit(X.astype(np.float32), y)
+    assert fit.coef_.dtype == np.float32
+    assert np.isclose(fit.coef_.min(), -0.3)
+    assert np.all(fit.coef_.astype(np.float64) >= -0.3)
+    assert np.all(fit.coef_.astype(np.float64) <= 0.7)
+
+
 def test_a_design_in_place_of_x():
     X, y = problem()
     for model in MODELS:

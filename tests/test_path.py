@@ -277,3 +277,42 @@ def test_progress_on_a_terminal_is_one_line(capsys, monkeypatch):
     assert "3/3 alphas" in err
     lasso_path(X, Y, alphas=3)
     assert capsys.readouterr() == ("", "")
+
+
+def spoilt(**parts):
+    """What `save` writes, some arrays replaced."""
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    whole, file = io.BytesIO(), io.BytesIO()
+    lasso_path(X, X[:, 0], alphas=3).save(whole)
+    whole.seek(0)
+    np.savez(file, **(dict(np.load(whole)) | parts))
+    return file.getvalue()
+
+
+UNREADABLE = {
+    "empty": b"",
+    "text": b"hello",
+    "pickle": b"\x80\x04K\x01.",
+    "half": spoilt()[:500],
+    "another format": spoilt(creg_path=2),
+    "no number": spoilt(creg_path=np.ones(3)),
+    "short": spoilt(alphas=np.ones(2)),
+    "names": spoilt(feature_names=np.array(["a"])),
+    "rows that are not there": spoilt(indices=np.array([1000, 1000])),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_save_did_not_write_is_not_loaded(name, tmp_path):
+    (tmp_path / "file.npz").write_bytes(UNREADABLE[name])
+    for file in (tmp_path / "file.npz", io.BytesIO(UNREADABLE[name])):
+        with pytest.raises(ValueError, match=r"file must be one written by Path\.save"):
+            Path.load(file)
+
+
+def test_bounds_hold_in_single_precision():
+    X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    path = lasso_path(X, -X.sum(axis=1), bounds=(-0.3, 0.7), alphas=10)
+    assert path.coefs.dtype == np.float32
+    assert np.all(path.coefs.data.astype(np.float64) >= -0.3)
+    assert np.isclose(path.coefs.data.min(), -0.3)

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 
@@ -38,7 +39,11 @@ BAD_X = [
     ([["1", "2"]] * 20, TypeError, "X must hold numbers"),
     (X.astype("datetime64[s]"), TypeError, "X must hold numbers; got dtype datetime64"),
     ([[1, 2], [3]] * 10, ValueError, "X"),
-    (pd.DataFrame({"a": ["u"] * 20}), ValueError, "X: could not convert"),
+    (pd.DataFrame({"a": ["u"] * 20}), TypeError, r"X \(column 'a'\) must hold numbers; got 'u'"),
+    (pd.DataFrame({"a": X[:, 0], "b": ["1"] * 20}), TypeError, r"X \(column 'b'\) must hold"),
+    (pl.DataFrame({"a": X[:, 0], "b": ["1"] * 20}), TypeError, r"X \(column 'b'\) must hold"),
+    (pd.DataFrame({"a": pd.to_datetime(["2020-01-01"] * 20)}), TypeError, "X .* must hold numbers"),
+    (np.array([["1", 2]] * 20, dtype=object), TypeError, "X must hold numbers; got '1'"),
     (None, TypeError, "X must hold numbers; got None"),
     (3.0, ValueError, "X: Expected 2D array"),
     (sparse.coo_array(np.ones(20)), ValueError, "X"),
@@ -54,6 +59,9 @@ BAD_Y = [
     (Y + 1j, ValueError, "y: Complex data not supported"),
     (Y.astype(str), TypeError, "y must hold numbers"),
     (["a"] * 20, TypeError, "y must hold numbers"),
+    (np.array(["1"] * 20, dtype=object), TypeError, "y must hold numbers; got '1'"),
+    (pd.Series(["1"] * 20), TypeError, "y must hold numbers"),
+    (pl.Series(["1"] * 20), TypeError, "y must hold numbers"),
     (sparse.csc_array(Y[:, None]), TypeError, "y must be dense"),
 ]
 BAD_WEIGHTS = [
@@ -128,6 +136,7 @@ PATH_ARGUMENTS = [
     ({"l1_ratio": -0.1}, ValueError, "l1_ratio must be a finite number >= 0 and <= 1; got -0.1"),
     ({"l1_ratio": 1.5}, ValueError, "l1_ratio must be"),
     ({"l1_ratio": "a"}, TypeError, "l1_ratio must be"),
+    ({"l1_ratio": np.array([0.5, 0.1])}, TypeError, "l1_ratio must be"),
 ]
 MODELS = [Lasso, ElasticNet, Ridge]
 

@@ -120,7 +120,7 @@ cdef class Moments:
         """||z_j||^2 in [1, 4), or 0, and the power of two that makes it so."""
         cdef const double* s = &self.s[0] if self.weighted else NULL
         cdef double square = self.storage.square(j, 1.0, mean, s) + rest * mean * mean
-        cdef double a = 1, largest
+        cdef double a = 1, largest, offset
         if not SMALL < square < LARGE:
             largest = self.largest(j, mean)
             if rest > 0:
@@ -128,6 +128,10 @@ cdef class Moments:
             if largest > 0:
                 a = ldexp(1.0, -max(ilogb(largest), -1022))
             square = self.storage.square(j, a, mean, s) + rest * (a * mean) * (a * mean)
+        if self.centre and rest == 0 and square < 1e-14 * self.sum_weights * (a * mean) * (a * mean):
+            # the mean is rounded: about it the square is too large by W (mean - exact mean)^2
+            offset = a * self.storage.dot(j, mean, &self.s[0])
+            square -= offset * offset / self.sum_weights
         return self.scaled(square, a, mean, scale)
 
     cdef double scaled(self, double square, double a, double mean, double* scale) noexcept nogil:

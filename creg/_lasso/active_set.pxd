@@ -42,6 +42,7 @@ cdef class ActiveSet:
     cdef unsigned char* accepted
     cdef Py_ssize_t* active            # (factor.size,) positions in the working set, in L's order
     cdef Py_ssize_t* changed
+    cdef Py_ssize_t* spare
     cdef double* corner                # (BLOCK, BLOCK)
     cdef dict _arrays
 

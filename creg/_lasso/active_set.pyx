@@ -62,6 +62,7 @@ cdef class ActiveSet:
         self.kept_state = _state(arrays["kept_state"])
         self.dependent, self.accepted = _flag(arrays["dependent"]), _flag(arrays["accepted"])
         self.active, self.changed = _index(arrays["active"]), _index(arrays["changed"])
+        self.spare = _index(arrays["spare"])
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
         """States of the features from `start` on by their coefficients; then the factor afresh."""
@@ -171,6 +172,12 @@ cdef class ActiveSet:
         cdef Py_ssize_t size, ld = self.factor.capacity
         cdef double* block = self.factor.block
         cdef double* row
+        kept = 0
+        for i in range(count):
+            if not self.is_free(self.changed[i]):
+                self.changed[kept] = self.changed[i]
+                kept += 1
+        count = kept
         while start < count:
             width = min(<Py_ssize_t> BLOCK, count - start)
             size = self.factor.size
@@ -198,6 +205,7 @@ cdef class ActiveSet:
         cdef Py_ssize_t i, j, k, size = 0, m = self.capacity, ld = self.factor.capacity
         cdef double* L = self.factor.L
         cdef double* row
+        cdef Py_ssize_t* changed
         for k in range(self.size):
             if self.is_free(k):
                 self.active[size] = k
@@ -210,6 +218,8 @@ cdef class ActiveSet:
             L[j * ld + j] += self.rho[self.active[j]]
         if size == 0 or self.factor.refactor(DEPENDENT):
             return
+        # a caller may hold what is to enter in `changed`
+        changed, self.changed = self.changed, self.spare
         self.factor.size = 0
         for i in range(size):
             k = self.active[i]
@@ -220,6 +230,7 @@ cdef class ActiveSet:
         for k in range(self.size):
             if self.state[k] == ZERO and self.w[k] != 0.0:
                 self.absorb(k)
+        self.spare, self.changed = self.changed, changed
 
     cdef void absorb(self, Py_ssize_t k) noexcept nogil:
         """Put the coefficient of a dependent feature on the free ones that it depends on.
@@ -281,7 +292,7 @@ cdef class ActiveSet:
             if self.dependent[k] != DEPENDS or self.state[k] != ZERO:
                 continue
             g = self.c[k] + self.shift[k]
-            excess = fabs(g) - self.t[k] * (1.0 + 1e-7) - 1e-11 * self.norm[k] * self.norm_y
+            excess = fabs(g) - self.t[k] * (1.0 + 1e-9) - 1e-11 * self.norm[k] * self.norm_y
             if excess > most and (self.upper[k] if g > 0.0 else -self.lower[k]) > 0.0:
                 most, worst = excess, k
                 s = 1.0 if g > 0.0 else -1.0
@@ -367,7 +378,7 @@ _VECTORS = {
                      "kept_w", "kept_c"), np.float64),
     **dict.fromkeys(("state", "target", "kept_state"), np.int8),
     **dict.fromkeys(("dependent", "accepted"), np.uint8),
-    **dict.fromkeys(("active", "changed"), np.intp),
+    **dict.fromkeys(("active", "changed", "spare"), np.intp),
 }
 
 

@@ -21,24 +21,42 @@ from creg._lasso.penalty cimport Penalty, conjugate, limit, value
 cdef double EPS = 2.220446049250313e-16
 
 
-cdef double largest_scale(const Penalty* penalty, const double* coef, const double* gradient,
-                          const double* norm, const Py_ssize_t* features, Py_ssize_t count,
-                          double error, bint every) noexcept nogil:
-    """The largest scale <= 1 at which every conjugate is finite.
-
-    every: at which it is zero, where there is a threshold and the feature is not at its bound.
-    """
+cdef double largest_scale(const Penalty* penalty, const double* gradient, const double* norm,
+                          const Py_ssize_t* features, Py_ssize_t count,
+                          double error) noexcept nogil:
+    """The largest scale <= 1 at which every conjugate is finite."""
     cdef Py_ssize_t k, j
-    cdef double c, side, scale = 1.0
+    cdef double c, scale = 1.0
     for k in range(count):
         j = features[k]
-        c = fabs(gradient[j]) + error * norm[j]
-        if c * scale <= penalty.l1[j]:
+        if penalty.l2[j] > 0.0:
             continue
-        side = limit(gradient[j], penalty.lower[j], penalty.upper[j])
-        if (penalty.l2[j] == 0.0 and side == INFINITY) or (
-                every and penalty.l1[j] > 0.0 and fabs(coef[j]) != side):
+        c = fabs(gradient[j]) + error * norm[j]
+        if c * scale > penalty.l1[j] and limit(
+                gradient[j], penalty.lower[j], penalty.upper[j]) == INFINITY:
             scale = fmin(scale, penalty.l1[j] / c * (1.0 - 4.0 * EPS))
+    return scale
+
+
+cdef double stationary_scale(const Penalty* penalty, const double* coef, const double* gradient,
+                             const double* norm, const Py_ssize_t* features, Py_ssize_t count,
+                             double error) noexcept nogil:
+    """The largest scale <= 1 at which no |<z_j, theta>| inside the bounds exceeds t + rho |w|.
+
+    With tiny l2 or far bounds the conjugate is finite, but huge beside the rounding of c.
+    """
+    cdef Py_ssize_t k, j
+    cdef double c, w, t, scale = 1.0
+    for k in range(count):
+        j = features[k]
+        c, w, t = gradient[j], coef[j], penalty.l1[j]
+        if t == 0.0 or (w >= penalty.upper[j] if c > 0.0 else w <= penalty.lower[j]):
+            continue
+        if c * w > 0.0:
+            t += penalty.l2[j] * fabs(w)
+        c = fabs(c) + error * norm[j]
+        if c * scale > t:
+            scale = fmin(scale, t / c * (1.0 - 4.0 * EPS))
     return scale
 
 
@@ -71,7 +89,7 @@ cdef void duality_gap(const Penalty* penalty, const double* coef, const double* 
                       const double* norm, const Py_ssize_t* features, Py_ssize_t count,
                       DualPoint* dual) noexcept nogil:
     """Fills dual.gap and dual.scale with the best of three scales: 1, the largest at which all
-    conjugates are finite, and the largest at which they are zero (for tiny l2 or huge bounds).
+    conjugates are finite, and the largest at which interior features are stationary.
 
     `features` are those that take part: not the projected ones (gradient 0), not those that
     are left out or screened.
@@ -79,13 +97,11 @@ cdef void duality_gap(const Penalty* penalty, const double* coef, const double* 
     cdef double scales[3]
     cdef double best = INFINITY, chosen = 0.0
     cdef int k
-    scales[0] = largest_scale(penalty, coef, gradient, norm, features, count, dual.error, True)
-    scales[1] = 1.0
-    scales[2] = 1.0
-    if scales[0] < 1.0:
-        scales[1] = largest_scale(penalty, coef, gradient, norm, features, count, dual.error, False)
+    scales[0] = 1.0
+    scales[1] = largest_scale(penalty, gradient, norm, features, count, dual.error)
+    scales[2] = stationary_scale(penalty, coef, gradient, norm, features, count, dual.error)
     for k in range(3):
-        if k and scales[k] == scales[k - 1]:
+        if k > 0 and scales[k] == scales[k - 1]:
             continue
         dual.scale = scales[k]
         dual.gap = gap_at(penalty, coef, gradient, norm, features, count, dual)

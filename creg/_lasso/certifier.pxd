@@ -32,5 +32,6 @@ cdef class Certifier:
     cdef double _certify_from_residual(self) except *
     cdef double _certify_one_sided(self) except *
     cdef double gap(self, bint with_rounding, double moved=*) except *
+    cdef _back_to_primal(self)
     cdef correlate_candidates(self)
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)

@@ -145,18 +145,38 @@ cdef class Certifier:
             at_bound = np.setdiff1d(one_sided, free)
             c = descent.gradient[at_bound]
             open_side = np.where(c > 0.0, upper[at_bound], -lower[at_bound])
-            error = 1e-12 * self.norm_y
+            error = self._rounding(at_bound)
             joining = at_bound[(np.abs(c) > error) & np.isinf(open_side)]
             if not len(joining):
                 break
             joined = np.union1d(joined, joining)
         seen = np.asarray(self.candidates)[:self.n_candidates].copy()
-        self.consider(seen[~np.isin(seen, np.union1d(free, at_bound[np.isinf(open_side)]))])
+        self.consider(seen[~np.isin(seen, np.union1d(
+            free, at_bound[np.isinf(open_side) | (np.abs(c) <= error)]))])
         if len(self.free):
             descent.correlate(&self.free[0], self.free.shape[0])
         gap = self.gap(True, moved)
         self.consider(seen)
+        self._back_to_primal()
         return gap
+
+    cdef _back_to_primal(self):
+        """The residual and correlations of the coefficients, where those of theta were."""
+        cdef Descent descent = self.descent
+        cdef Py_ssize_t size = self.support()
+        descent.refresh(&self.active[0], size)
+        self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
+        if descent.gram != NULL:
+            descent.correlate(&self.features[0], self.features.shape[0])
+        else:
+            descent.correlate(&self.working[0], self.n_working)
+
+    def _rounding(self, features):
+        """What of <z_j, r> may be rounding."""
+        norm = np.sqrt(self.view.norm2[features] + self.view.sum_weights * np.square(
+            (np.asarray(self.view._offset) * self.view.scale)[features]))
+        return EPS * (8.0 + self.view.n_samples / 64.0) * norm * sqrt(
+            self.descent.view.squared_norm(&self.descent.residual))
 
     def consider(self, features):
         """Make these the candidates."""
@@ -208,6 +228,11 @@ cdef class Certifier:
             return
         if references.size:
             self.n_candidates = references.candidates(&self.descent.residual, &self.candidates[0])
+            if self.n_candidates + self.n_working > p:
+                # not a number in the residual: every feature is beyond its bound
+                self.correlate(NULL, p)
+                self.consider(self.features)
+                return
             cost = references.cost(&self.candidates[0], self.n_candidates)
             if references.spent + cost <= references.full:
                 references.spent += cost

@@ -11,7 +11,7 @@ coordinate descent" (JSS 33, 2010).  Past iterates are extrapolated as in Bertra
 "Anderson acceleration of coordinate descent" (AISTATS 2021).
 """
 
-from libc.math cimport fmax, fmin, sqrt
+from libc.math cimport INFINITY, fmax, fmin, sqrt
 from libc.string cimport memcpy
 
 import numpy as np
@@ -271,7 +271,7 @@ cdef class Descent:
         cdef Py_ssize_t size
         while True:
             decrease = self.sweep(features, count)
-            fixed = decrease == 0.0
+            fixed = not (decrease > 0.0 and decrease < INFINITY)
             if not fixed:
                 size = self.support(features, count, active)
                 for _ in range(ROUNDS):

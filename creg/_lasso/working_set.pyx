@@ -134,13 +134,17 @@ cdef class WorkingSetSolver(Certifier):
             elif target > 0.8 * tolerance:
                 target = 0.8 * tolerance
             elif status == STALLED or stalls >= MOST_STALLS:
+                if self.pivoting is not None and not self.descending:
+                    self._begin_descending()
+                    stalls = 0
+                    continue
                 status = STALLED
                 break
             else:
                 stalls += 1
                 target *= 0.1
                 self.refine = True
-        if self.pivoting is not None and status != CONVERGED and gap > self.best_gap:
+        if self.pivoting is not None and status != CONVERGED and not gap <= self.best_gap:
             self._begin_descending()
             gap = self._check(tolerance)
         return gap, self.n_iter() - first, <int> status
@@ -201,10 +205,15 @@ cdef class WorkingSetSolver(Certifier):
         """The gap; pivoting goes on from correlations that are exact."""
         cdef double gap = self.certify(tolerance)
         cdef Py_ssize_t k
+        cdef bint left_bound = False
         if self.pivoting is not None and not self.descending:
             for k in range(self.n_working):
+                left_bound |= (not self.pivoting.is_free(k)
+                               and self.pivoting.w[k] != self.descent.w[self.working[k]])
                 self.pivoting.w[k] = self.descent.w[self.working[k]]
                 self.pivoting.c[k] = self.descent.c[self.working[k]]
+            if left_bound:
+                self.pivoting.classify(0)
         return gap
 
     cdef bint _keep_best(self, double gap) except -1:
@@ -215,7 +224,11 @@ cdef class WorkingSetSolver(Certifier):
             j = self.working[k]
             objective += value(self.descent.w[j], self.descent.penalty.l1[j],
                                self.descent.penalty.l2[j])
-        if not objective <= self.best_objective * (1.0 + 1e-9):
+        if not objective < INFINITY:
+            if self.best_objective == INFINITY:
+                self.n_best = 0
+            return False
+        if objective > self.best_objective * (1.0 + 1e-9):
             return False
         if objective <= self.best_objective:
             self.best_objective, self.best_gap = objective, gap
@@ -297,9 +310,13 @@ cdef class WorkingSetSolver(Certifier):
         with nogil:
             status = pivot_until_consistent(self.pivoting, max_solves, self.refine)
         self.refine = False
+        PyErr_CheckSignals()
+        for k in range(self.n_working):
+            if not fabs(self.pivoting.w[k]) < INFINITY:
+                self._resume_pivoting()
+                return STALLED
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.pivoting.w[k]
-        PyErr_CheckSignals()
         return status
 
     cdef _resume_pivoting(self):
