@@ -98,7 +98,11 @@ def test_gap_terms_are_the_difference_of_the_objectives() -> None:
         unlimited = (problem.l2v > 0) | problem.out
         limits = ~unlimited & np.where(c > 0, np.isinf(problem.hi), np.isinf(problem.lo))
         s = min([LD(1), *(problem.l1v[limits] / np.abs(c[limits]))])
-        scales = (s * (1 - 100 * FINE), LD(1))
+        inside = np.where(c > 0, coef < problem.upper, coef > problem.lower) & ~problem.out
+        w = coef * problem.scale
+        reach = problem.l1v + np.where(c * w > 0, problem.l2v * np.abs(w), 0)
+        s_i = min([LD(1), *(reach[inside] / np.abs(c[inside]))])
+        scales = (s * (1 - 100 * FINE), min(s, s_i) * (1 - 100 * FINE), LD(1))
         literal = min(dual_gap_by_difference(problem, coef, s * r) for s in scales)
         np.testing.assert_allclose(float(dual_gap(problem, coef)), float(literal), rtol=1e-12)
 

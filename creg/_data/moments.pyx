@@ -128,7 +128,8 @@ cdef class Moments:
             if largest > 0:
                 a = ldexp(1.0, -max(ilogb(largest), -1022))
             square = self.storage.square(j, a, mean, s) + rest * (a * mean) * (a * mean)
-        if self.centre and rest == 0 and square < 1e-14 * self.sum_weights * (a * mean) * (a * mean):
+        if self.centre and rest == 0 and (
+                square < 1e-14 * self.sum_weights * (a * mean) * (a * mean)):
             # the mean is rounded: about it the square is too large by W (mean - exact mean)^2
             offset = a * self.storage.dot(j, mean, &self.s[0])
             square -= offset * offset / self.sum_weights

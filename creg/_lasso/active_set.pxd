@@ -65,5 +65,6 @@ cdef class ActiveSet:
     cdef void forget_dependence(self) noexcept nogil
     cdef void absorb(self, Py_ssize_t k) noexcept nogil
     cdef void settle(self, Py_ssize_t k) noexcept nogil
+    cdef double room(self, Py_ssize_t k, double s) noexcept nogil
     cdef bint exchange_worst_dependent(self) noexcept nogil
     cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil

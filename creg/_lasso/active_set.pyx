@@ -287,29 +287,41 @@ cdef class ActiveSet:
     cdef bint exchange_worst_dependent(self) noexcept nogil:
         """Exchange the worst violator among the dependent features for a free one."""
         cdef Py_ssize_t k, worst = -1
-        cdef double g, excess, most = 0.0, s = 1.0
+        cdef double g, t, excess, side, most = 0.0, s = 1.0
         for k in range(self.size):
-            if self.dependent[k] != DEPENDS or self.state[k] != ZERO:
+            if self.dependent[k] != DEPENDS or self.is_free(k):
                 continue
-            g = self.c[k] + self.shift[k]
-            excess = fabs(g) - self.t[k] * (1.0 + 1e-9) - 1e-11 * self.norm[k] * self.norm_y
-            if excess > most and (self.upper[k] if g > 0.0 else -self.lower[k]) > 0.0:
-                most, worst = excess, k
-                s = 1.0 if g > 0.0 else -1.0
+            g, t = self.c[k] + self.shift[k] - self.rho[k] * self.w[k], self.t[k]
+            if self.state[k] == ZERO:
+                side = 1.0 if g > 0.0 else -1.0
+                excess = side * g - t * (1.0 + 1e-9)
+                if (self.upper[k] if g > 0.0 else -self.lower[k]) <= 0.0:
+                    continue
+            else:
+                side = -1.0 if self.state[k] == AT_UPPER else 1.0
+                excess = side * g + t * (1.0 - 1e-9)
+            excess -= 1e-11 * self.norm[k] * self.norm_y
+            if excess > most:
+                most, worst, s = excess, k, side
         return worst >= 0 and self.exchange_dependent(worst, s)
 
+    cdef double room(self, Py_ssize_t k, double s) noexcept nogil:
+        """How far a feature that is not free may move to side s: to a bound or to zero."""
+        if self.t[k] > 0.0 and s * self.w[k] < 0.0:
+            return fabs(self.w[k])
+        return self.upper[k] - self.w[k] if s > 0.0 else self.w[k] - self.lower[k]
+
     cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil:
-        """Free a zero feature of sign s that depends on the free ones, in place of one of them.
+        """Free a feature that depends on the free ones, moving to side s, in place of one of them.
 
         Along w_k += s x, w_A -= s x beta, beta = (G_AA)^-1 G_Ak, the fit stays and the penalty
         falls until a feature reaches zero or a bound.  False where none does.
         """
         cdef Py_ssize_t i, k, leaving = -1, size = self.factor.size
-        cdef double x, limit, rate
+        cdef double limit, rate, x = self.room(worst, s)
         for i in range(size):
             self.d[i] = self.G[worst * self.capacity + self.active[i]]
         self.factor.solve(self.d)
-        x = self.upper[worst] if s > 0.0 else -self.lower[worst]
         for i in range(size):
             k = self.active[i]
             rate = -s * self.d[i]
@@ -328,16 +340,17 @@ cdef class ActiveSet:
         self.add_rows(self.active, self.d, size, self.c)
         self.place(worst, self.w[worst] + s * x)
         if leaving < 0:
-            self.state[worst] = AT_UPPER if s > 0.0 else AT_LOWER
+            self.settle(worst)
             return True
         self.settle(self.active[leaving])
         self.drop()
         self.forget_dependence()
         self.changed[0] = worst
-        self.target[worst] = POSITIVE if s > 0.0 else NEGATIVE
+        self.target[worst] = POSITIVE if self.w[worst] > 0.0 or (
+            self.w[worst] == 0.0 and s > 0.0) else NEGATIVE
         self.append(1)
-        if self.state[worst] == ZERO:
-            self.place(worst, 0.0)
+        if not self.is_free(worst):
+            self.settle(worst)
             return False
         return True
 

@@ -6,7 +6,7 @@ cdef struct DualPoint:
     double gap
     double scale
     double residual_norm   # ||r||
-    double residual_error  # ||r - (y - Z coef)||, a bound: rounding, and what projecting moved
+    double residual_error  # ||r - (y - Z coef)||, a bound
     double error           # |gradient_j - <z_j, r>| <= error * ||z_j||
 
 

@@ -208,7 +208,6 @@ cdef class Certifier:
         self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
         dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
         dual.residual_error = EPS * (4.0 + size) * magnitude if with_rounding else 0.0
-        dual.residual_error += moved
         dual.error = sums * dual.residual_norm if with_rounding else 0.0
         if descent.in_gram_space and with_rounding:
             dual.error = (sums + EPS * size) * magnitude
@@ -216,6 +215,8 @@ cdef class Certifier:
                 2.0 * self.half_squared_residual + sums * magnitude * magnitude)
         duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
                     &self.candidates[0], self.n_candidates, dual)
+        # what projecting moved is orthogonal to theta
+        dual.gap += 0.5 * moved * moved * (1.0 + 16.0 * EPS)
         return dual.gap
 
     cdef correlate_candidates(self):

@@ -119,5 +119,6 @@ cdef void turn(ActiveSet a, Py_ssize_t k) noexcept nogil:
     if a.state[k] == AT_LOWER or (a.state[k] == ZERO and g < 0.0):
         a.target[k] = NEGATIVE
     a.append(1)
-    if not a.is_free(k) and a.state[k] == ZERO:
-        a.exchange_dependent(k, 1.0 if a.target[k] == POSITIVE else -1.0)
+    if not a.is_free(k):
+        a.exchange_dependent(k, -1.0 if a.state[k] == AT_UPPER or (
+            a.state[k] == ZERO and a.target[k] == NEGATIVE) else 1.0)

@@ -44,7 +44,8 @@ def projection_basis(
     limit = EPS * max(n, f) * (1.0 + ratio.max(initial=0.0)) * diagonal.max(initial=0.0)
     rank = int(np.count_nonzero(diagonal > limit))
     solve = np.zeros((f, rank))
-    solve[order[:rank]] = linalg.solve_triangular(r[:rank, :rank], np.eye(rank))
+    if rank:  # some versions refuse an empty triangle
+        solve[order[:rank]] = linalg.solve_triangular(r[:rank, :rank], np.eye(rank))
     basis = q[:, :rank]
     if weights is not None:
         positive = weights > 0

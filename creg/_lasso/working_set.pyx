@@ -108,6 +108,7 @@ cdef class WorkingSetSolver(Certifier):
         cdef double gap, target = 0.8 * tolerance
         cdef Status status = CONVERGED
         cdef int stalls = 0
+        cdef bint worse
         if self.descending:
             self._resume_pivoting()
         self._approach(l1, l2, last)
@@ -121,12 +122,13 @@ cdef class WorkingSetSolver(Certifier):
                 self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
                 status = CONVERGED
                 break
-            if self.pivoting is not None and not self._keep_best(gap) and not self.descending:
-                self._begin_descending()
-                continue
+            worse = self.pivoting is not None and not self._keep_best(gap)
             if self.n_iter() >= last:
                 status = MAX_ITER
                 break
+            if worse and not self.descending:
+                self._begin_descending()
+                continue
             if self.pivoting is None:
                 self._screen(gap)
             if self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2)):
