@@ -232,7 +232,7 @@ def dual_gap(problem: Problem, coef: Any) -> Array:
     inside = np.where(c > 0, w < problem.hi, w > problem.lo) & ~F & ~problem.out
     reach = problem.l1v + np.where(c * w > 0, problem.l2v * np.abs(w), 0)
     beyond = inside & (problem.l1v > 0) & (np.abs(c) > reach)
-    s_i = min([LD(1), *(reach[beyond] / np.abs(c[beyond]))])
+    s_i = min([s_f, *(reach[beyond] / np.abs(c[beyond]))])
     best = LD(np.inf)
     for s in {s_f, s_i, LD(1)}:
         conj = conjugate(problem, s * c)

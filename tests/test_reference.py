@@ -98,7 +98,8 @@ def test_gap_terms_are_the_difference_of_the_objectives() -> None:
         unlimited = (problem.l2v > 0) | problem.out
         limits = ~unlimited & np.where(c > 0, np.isinf(problem.hi), np.isinf(problem.lo))
         s = min([LD(1), *(problem.l1v[limits] / np.abs(c[limits]))])
-        inside = np.where(c > 0, coef < problem.upper, coef > problem.lower) & ~problem.out
+        inside = np.where(c > 0, coef < problem.upper, coef > problem.lower)
+        inside &= ~problem.out & (problem.l1v > 0)
         w = coef * problem.scale
         reach = problem.l1v + np.where(c * w > 0, problem.l2v * np.abs(w), 0)
         s_i = min([LD(1), *(reach[inside] / np.abs(c[inside]))])

@@ -99,7 +99,8 @@ cdef void duality_gap(const Penalty* penalty, const double* coef, const double* 
     cdef int k
     scales[0] = 1.0
     scales[1] = largest_scale(penalty, gradient, norm, features, count, dual.error)
-    scales[2] = stationary_scale(penalty, coef, gradient, norm, features, count, dual.error)
+    scales[2] = fmin(scales[1], stationary_scale(penalty, coef, gradient, norm, features, count,
+                                                 dual.error))
     for k in range(3):
         if k > 0 and scales[k] == scales[k - 1]:
             continue
