@@ -25,7 +25,10 @@ def gaussian(name: str, dtype: str = "float64") -> tuple[Any, np.ndarray]:
     n, p, density = SHAPES[name]
     rng = np.random.default_rng(0)
     if density < 1:
-        X = sparse.random_array((n, p), density=density, format="csc", rng=rng, dtype=np.float64)
+        rows = rng.integers(0, n, (p, round(density * n)))
+        columns = np.repeat(np.arange(p), rows.shape[1])
+        values = rng.random(rows.size)
+        X = sparse.csc_array((values, (rows.ravel(), columns)), shape=(n, p))
     else:
         X = np.asfortranarray(rng.standard_normal((n, p)) + 0.5 * rng.standard_normal((n, 1)))
     y = X[:, :20] @ np.linspace(1, -1, 20) + 0.1 * rng.standard_normal(n)

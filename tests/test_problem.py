@@ -384,7 +384,8 @@ def test_iterations_that_end_early_say_so() -> None:
 def test_iterations_give_way_to_a_factor(monkeypatch) -> None:
     monkeypatch.setattr(creg._ridge.solver, "SMALL_GRAM", 1)
     monkeypatch.setattr(creg._ridge.solver, "SPARSE_STEPS", 2)
-    X = sparse.random_array((60, 30), density=0.2, rng=3, format="csc")
+    rng = np.random.default_rng(3)
+    X = sparse.csc_array(np.where(rng.random((60, 30)) < 0.2, rng.random((60, 30)), 0))
     y = X @ np.arange(30.0) + 1
     made = kernel_problem(Problem(X.toarray(), y, 1e-9, l1_ratio=0.0), "csc_array")
     solution = next(iter(made.solve([1e-9], Options())))

@@ -22,9 +22,12 @@ class EigenFactor:
     """A = Q diag(values) Q', Q written over A."""
 
     def __init__(self, A: Float) -> None:
-        values, self._vectors = scipy.linalg.eigh(
-            A.T, lower=False, driver="evd", overwrite_a=True, check_finite=False
-        )
+        if A.shape[0] == 1:  # some versions ask dsyevd for too small a workspace
+            values, self._vectors = A[0].copy(), np.ones((1, 1))
+        else:
+            values, self._vectors = scipy.linalg.eigh(
+                A.T, lower=False, driver="evd", overwrite_a=True, check_finite=False
+            )
         self._values = values[:, None]
         self.rcond = max(float(values[0]), 0.0) / float(values[-1])
 
@@ -79,11 +82,13 @@ def _complement(rows: Float) -> Float:
 def _least(w: Float, null: Float, metric: Float) -> Float:
     """The w + null t with the least ||metric * .||, for metrics of any spread."""
     largest = float(metric.max())
+    if not largest > 0 or not null.shape[1]:
+        return w
     if not np.all(metric > 0):
         # what is null in the unpenalised columns alone stays as it is
         _, values, Vt = _svd(null[metric > 0])
         null = null @ Vt[: np.count_nonzero(values > UNPENALISED)].T
-    if not largest > 0 or not null.shape[1]:
+    if not null.shape[1]:
         return w
     metric = (metric / largest)[:, None]
     # rows in descending size: Householder QR with pivoting is then accurate row by row
