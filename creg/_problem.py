@@ -172,29 +172,42 @@ class L1Problem:
         self.target, self.target_mean, self.unit = centred_target(
             y, view.weights, data.fit_intercept
         )
-        v = np.ones(p) if penalty.weights is None else np.asarray(penalty.weights, dtype=float)
         d = np.sqrt(view.norm2 / view.sum_weights) if penalty.standardize else view.scale
-        finite = np.isfinite(v)
-        self._v = np.where(finite, v, 1.0)
-        self._a, self._b = self._v * d, self._v * d * d
-        to_kernel = 1.0 / view.scale
+        takes_part = view.norm2 > 0
+        self._v, self._a = np.broadcast_to(1.0, p), d
+        if penalty.weights is not None:
+            finite = np.isfinite(penalty.weights)
+            takes_part &= finite
+            self._v = np.where(finite, penalty.weights, 1.0)
+            self._a = self._v * d
+        self._b = np.broadcast_to(0.0, p) if penalty.l1_ratio == 1.0 else self._a * d
         self._lower, self._upper = (
-            np.ascontiguousarray(np.broadcast_to(bound, p) * to_kernel / self.unit, dtype=float)
-            for bound in (penalty.lower, penalty.upper)
+            self._bound_in_kernel_units(bound) for bound in (penalty.lower, penalty.upper)
         )
-        takes_part = finite & (view.norm2 > 0) & ((self._lower < 0) | (self._upper > 0))
+        takes_part &= (self._lower < 0) | (self._upper > 0)
         self._features = np.flatnonzero(takes_part)
         j = self._features
         self._bounded = bool(np.any(self._lower[j] > -np.inf) or np.any(self._upper[j] < np.inf))
         self._solvers: dict[bool, WorkingSetSolver] = {}
         self._ridge: CertifiedRidge | None = None
 
+    def _bound_in_kernel_units(self, bound: float | Float) -> Float:
+        """(n_features,); one number, repeated, where that is in all units the same."""
+        scale = self.data.view.scale
+        if isinstance(bound, float) and (bound == 0.0 or np.isinf(bound)):
+            return np.broadcast_to(bound, len(scale))
+        return np.asarray(bound / scale / self.unit)
+
     @property
     def _unpenalised(self) -> NDArray[np.intp]:
+        if self.penalty.weights is None:
+            return self._features[:0]
         return self._features[self._v[self._features] == 0.0]
 
     @property
     def _nothing_penalised(self) -> bool:
+        if self.penalty.weights is None:
+            return not len(self._features)
         return not np.any(self._v[self._features])
 
     @cached_property
@@ -205,7 +218,7 @@ class L1Problem:
         if self._nothing_penalised:
             bare = bare[:0]
         if len(bare) and self.target.any():
-            zeros = np.zeros(view.n_features)
+            zeros = np.broadcast_to(0.0, view.n_features)
             solver = WorkingSetSolver(
                 view, self.target, zeros, zeros, self._lower, self._upper, bare
             )
@@ -345,7 +358,7 @@ class L1Problem:
         """The solver of the penalised problem, or of plain least squares."""
         if unpenalised not in self._solvers:
             data = self.data
-            zeros = np.zeros(len(self._a))
+            zeros = np.broadcast_to(0.0, len(self._a))
             pays = data.gram_pays(n_alphas)
             self._solvers[unpenalised] = WorkingSetSolver(
                 data.view,

@@ -115,7 +115,8 @@ class _RidgeProblem:
         method = "eigen" if self.options.solver == "eigen" else "cholesky"
         factored = self.solver.factored(system, alpha, method, last)
         for part in _chunks(members):
-            W, by_factor = solve_directly(factored, system, alpha, self.targets.block(part))
+            Y = self.targets.block(part)
+            W, by_factor = solve_directly(factored, system, alpha, Y, overwrite=True)
             used = method if by_factor else "svd"
             for column, k in enumerate(part):
                 yield k, self._solution(system, k, W[:, column], method=used)

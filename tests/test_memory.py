@@ -21,13 +21,16 @@ def peak_resident():
 
 def made(layout, n, p, folder):
     rng = np.random.default_rng(0)
-    if layout == "csc":
-        per_column = int(0.3 * n)
+    if layout.startswith("csc"):
+        step = 10 if layout == "csc sparse" else 3
+        per_column = n // step - 1
         indices = np.empty(per_column * p, np.int32)
         for j in range(p):
-            start = rng.integers(0, n - 3 * per_column) if n > 3 * per_column else 0
-            indices[j * per_column : (j + 1) * per_column] = start + 3 * np.arange(per_column)
-        data = rng.standard_normal(len(indices))
+            start = rng.integers(0, step)
+            indices[j * per_column : (j + 1) * per_column] = start + step * np.arange(per_column)
+        data = rng.standard_normal(len(indices), np.float32)
+        if layout != "csc float32":
+            data = data.astype(np.float64)
         indptr = (per_column * np.arange(p + 1)).astype(np.int32)
         return sparse.csc_array((data, indices, indptr), shape=(n, p))
     dtype = np.float32 if layout == "float32" else np.float64
@@ -69,7 +72,9 @@ def ridge(X, y):
 """
 
 
-@pytest.mark.parametrize("layout", ["float64", "float32", "csc", "memmap"])
+@pytest.mark.parametrize(
+    "layout", ["float64", "float32", "csc", "csc sparse", "csc float32", "memmap"]
+)
 @pytest.mark.parametrize(("model", "n", "p"), [("lasso", 1_000, 30_000), ("ridge", 200_000, 150)])
 def test_fit_in_place(model, n, p, layout, tmp_path) -> None:
     call = f"measure({model}, {layout!r}, {n}, {p}, {str(tmp_path)!r})"

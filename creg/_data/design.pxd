@@ -53,7 +53,9 @@ cdef class DesignView:
     cdef void correlations_between(self, const Residual* r, const Py_ssize_t* columns,
                                    Py_ssize_t start,
                                    Py_ssize_t stop, double* out) noexcept nogil
-    cdef correlations_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
-                               double* out, int n_threads)
+    cdef void correlate_between(self, const Residual* r, const Py_ssize_t* columns,
+                                Py_ssize_t start, Py_ssize_t stop, double* c) noexcept nogil
+    cdef correlate_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
+                            double* c, int n_threads)
     cdef void fill_residual(self, const double* y, const double* w, Py_ssize_t count,
                             const Py_ssize_t* support, Residual* r) noexcept nogil

@@ -13,6 +13,7 @@ from creg._data.threads import parallel, pieces
 
 cdef enum:
     THREAD_WORK = 400_000  # stored entries below which a pass stays on one thread
+    AT_ONCE = 64           # correlations between two writes
     PARTS = 4              # partial sums of a pass that adds vectors, whatever the threads
 
 
@@ -54,16 +55,13 @@ cdef class DesignView:
         moments = storage._moments.get(bool(centre)) if weights is None else None
         if moments is None:
             moments = Moments(storage, weights, centre)
-            for array in (moments.mean, moments.scale, moments.norm2, moments.explicit):
-                _frozen(array)
             if weights is None:
                 storage._moments[bool(centre)] = moments
         self.sum_weights = moments.sum_weights
         self._mean, self._scale, self._norm2 = moments.mean, moments.scale, moments.norm2
         self._explicit = moments.explicit
-        self._shift = _frozen(moments.mean * moments.explicit)
-        self._shifted = bool(np.asarray(self._shift).any())
-        self._offset = _frozen(moments.mean * (moments.explicit == 0))
+        self._shift, self._offset = moments.shift, moments.offset
+        self._shifted = bool(moments.shift.any())
 
     def __reduce__(self):
         return DesignView, (self.storage, self._weights, self.centred)
@@ -129,16 +127,32 @@ cdef class DesignView:
         """out[k] = <z_j, r> for all k < count, j = columns[k] (NULL: k); column layouts only."""
         self.correlations_between(r, columns, 0, count, out)
 
-    cdef correlations_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
-                               double* out, int n_threads):
-        """`correlations`, the columns split over threads; the same bits for any number."""
+    cdef void correlate_between(self, const Residual* r, const Py_ssize_t* columns,
+                                Py_ssize_t start, Py_ssize_t stop, double* c) noexcept nogil:
+        """c[j] = <z_j, r>, start <= k < stop, j = columns[k] (NULL: k); columns only."""
+        cdef double some[AT_ONCE]
+        cdef Py_ssize_t k, count
+        if columns == NULL:
+            self.correlations_between(r, NULL, start, stop, c)
+            return
+        while start < stop:
+            count = min(<Py_ssize_t> AT_ONCE, stop - start)
+            self.correlations_between(r, columns + start, 0, count, some)
+            for k in range(count):
+                c[columns[start + k]] = some[k]
+            start += count
+
+    cdef correlate_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
+                            double* c, int n_threads):
+        """c[j] = <z_j, r>, j = columns[k] (NULL: k), k < count, the columns split over threads;
+        the same bits for any number."""
         cdef double work = <double> self.storage.size * count / max(self.n_features, 1)
         if n_threads <= 1 or work < THREAD_WORK:
             with nogil:
-                self.correlations_between(r, columns, 0, count, out)
+                self.correlate_between(r, columns, 0, count, c)
             return
         parallel(
-            [_Correlations.make(self, r, columns, start, stop, out)
+            [_Correlations.make(self, r, columns, start, stop, c)
              for start, stop in pieces(count, 4 * n_threads, 4)],
             n_threads)
 
@@ -217,27 +231,30 @@ cdef class DesignView:
         with nogil:
             self.storage.product_rows(start, stop, &self._shift[0], self._shifted, &a[0], &out[0])
 
-    def correlations_of(self, r, int n_threads=1):
-        """Z'(s r), (n_features,) or (n_features, k), for r (n_samples,) or (n_samples, k)."""
+    def correlations_of(self, r, int n_threads=1, bint overwrite=False):
+        """Z'(s r), (n_features,) or (n_features, k), for r (n_samples,) or (n_samples, k).
+
+        With `overwrite` r may come back centred.
+        """
         cdef Residual residual
         cdef double[::1] q, out
         r = np.asarray(r, dtype=np.float64)
         if r.ndim == 2:
             result = np.empty((self.n_features, r.shape[1]), order="F")
             for k in range(r.shape[1]):
-                result[:, k] = self.correlations_of(r[:, k], n_threads)
+                result[:, k] = self.correlations_of(r[:, k], n_threads, overwrite)
             return result
         if r.shape != (self.n_samples,):
             raise ValueError(f"r must have {self.n_samples} rows, got shape {r.shape}")
         if self._weights is None:
-            q = np.array(r)
+            q = r if overwrite and r.flags.c_contiguous and r.flags.writeable else np.array(r)
         else:
             q = np.multiply(r, self._weights, out=np.zeros(self.n_samples), where=self._weights > 0)
         residual.q, residual.total = &q[0], 0
         self.recentre(&residual)
         if not self.storage.is_row_layout:
             out = np.empty(self.n_features)
-            self.correlations_threaded(&residual, NULL, self.n_features, &out[0], n_threads)
+            self.correlate_threaded(&residual, NULL, self.n_features, &out[0], n_threads)
             return out.base
         parts = self._parts(self.n_samples, self.n_features)
         sums = np.zeros((len(parts), self.n_features))
@@ -279,7 +296,7 @@ cdef class _Correlations:
 
     def __call__(self):
         with nogil:
-            self.view.correlations_between(self.r, self.columns, self.start, self.stop, self.out)
+            self.view.correlate_between(self.r, self.columns, self.start, self.stop, self.out)
 
 
 def _sum(parts):

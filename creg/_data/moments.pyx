@@ -26,7 +26,8 @@ cdef double CANCELLED = 1e-3  # the unstored share of the weight below which it 
 
 
 cdef class Moments:
-    """Arrays over the columns: mean, scale, norm2 and explicit, as DesignView describes them.
+    """Arrays over the columns: mean, scale, norm2, explicit, shift and offset, read-only, as
+    DesignView describes them.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ cdef class Moments:
     cdef readonly object scale
     cdef readonly object norm2
     cdef readonly object explicit
+    cdef readonly object shift
+    cdef readonly object offset
     cdef readonly double sum_weights
     cdef bint centre
     cdef bint weighted
@@ -59,12 +62,24 @@ cdef class Moments:
         self.first, self.positive = int(np.argmax(weights > 0)), int(np.count_nonzero(weights))
         self.mean, self.scale, self.norm2 = np.zeros(p), np.ones(p), np.zeros(p)
         self.explicit = np.ones(p, dtype=np.uint8)
-        if storage.n_samples == 0 or p == 0:
-            return
-        if storage.is_row_layout:
-            self._from_rows()
-        else:
-            self._from_columns(0, p)
+        if storage.n_samples and p:
+            if storage.is_row_layout:
+                self._from_rows()
+            else:
+                self._from_columns(0, p)
+        # the storage keeps this: neither a cycle nor vectors of n_samples
+        self.storage, self.s = None, None
+        self.shift, self.offset = self._divided()
+        for array in (self.mean, self.scale, self.norm2, self.explicit, self.shift, self.offset):
+            array.flags.writeable = False
+
+    def _divided(self):
+        """The mean of explicit columns and of the others, each zero elsewhere."""
+        if self.explicit.all():
+            return self.mean, np.zeros(len(self.mean))
+        if not self.explicit.any():
+            return np.zeros(len(self.mean)), self.mean
+        return self.mean * self.explicit, self.mean * (self.explicit == 0)
 
     def _from_columns(self, Py_ssize_t start, Py_ssize_t stop):
         """Columns start to stop of a column layout."""

@@ -10,6 +10,7 @@ a partition that does not depend on the number of threads.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int32_t
 from scipy.linalg.cython_blas cimport dgemm, dsyrk
 
 from functools import partial
@@ -27,7 +28,8 @@ cdef enum:
     COLUMNS = 256
     MANY_COLUMNS = 200
     PARTS = 4               # partial sums at most
-    SLICE_ENTRIES = 65_536  # entries that are transposed at once
+    SLICE_ENTRIES = 16_384  # entries that are transposed at once, at least
+    SPREAD = 16             # of each line that is transposed, at least
 
 SPARE = 2_000_000       # bytes that partial sums may take, however small X is
 BLAS_WORK = 10_000_000  # multiplications below which BLAS is left as it is
@@ -55,13 +57,14 @@ def gram(DesignView view, int n_threads=1):
         return _mirrored(_dense(view, view.scale * live, None, None, n_threads))
     heavy = _heavy(view)
     mean = view.mean * view.scale * live
-    G = _scattered(view.storage, True, _root_weights(view), view.scale * live, n_threads)
+    root = None if view.weights is None else _root_weights(view)
+    G = _scattered(view.storage, True, root, view.scale * live, n_threads)
     _subtract_means(G, view.sum_weights, mean)
     _mirrored(G)
     unit = np.zeros(view.n_features)
     for j in np.flatnonzero(heavy):
         unit[j] = 1
-        G[j] = G[:, j] = view.correlations_of(view.product(unit), n_threads)
+        G[j] = G[:, j] = view.correlations_of(view.product(unit), n_threads, overwrite=True)
         unit[j] = 0
     np.fill_diagonal(G, view.norm2)
     return G
@@ -236,7 +239,10 @@ def _add_outer_products(double[:, ::1] K, double[::1, :] A):
 
 
 def _scattered(Storage storage, bint by_rows, factor, unit, int n_threads):
-    """The upper triangle of sum over slices i of v_i v_i', v_ik = factor_i unit_k x_ik."""
+    """The upper triangle of sum over slices i of v_i v_i', v_ik = factor_i unit_k x_ik.
+
+    factor may be None for ones.
+    """
     cdef Py_ssize_t size = storage.n_features if by_rows else storage.n_samples
     out = np.zeros((size, size))
     slices = _Slices(storage, by_rows)
@@ -251,55 +257,50 @@ cdef class _Slices:
     cdef Storage storage
     cdef bint native
     cdef Py_ssize_t length, size
-    cdef Py_ssize_t[::1] counts
-    cdef readonly double work
+    cdef Py_ssize_t entries, window  # of a block: at most; slices to be transposed
+    cdef readonly double work        # multiplications, were the entries spread evenly
     cdef object stop
 
     def __init__(self, Storage storage, bint by_rows):
-        cdef Py_ssize_t i, k
+        cdef double mean
         self.storage, self.stop = storage, []
         self.native = (storage.layout == SPARSE_ROWS) == by_rows
         self.length, self.size = storage.shape if by_rows else storage.shape[::-1]
-        self.counts = np.zeros(self.length + 1, dtype=np.intp)
-        self.work = 0
-        with nogil:
-            if self.native:
-                for i in range(self.length):
-                    self.counts[i] = storage.start(i + 1) - storage.start(i)
-            else:
-                for k in range(storage.start(0), storage.start(self.size)):
-                    self.counts[storage.row_at(k)] += 1
-            for i in range(self.length):
-                self.work += <double> self.counts[i] * self.counts[i]
+        mean = <double> storage.size / max(self.length, 1)
+        self.work = mean * storage.size
+        self.entries = max(SPREAD * self.size, <Py_ssize_t> SLICE_ENTRIES)
+        self.window = min(
+            <Py_ssize_t> min(self.entries / max(mean, 1e-3), 1e15),
+            max(<Py_ssize_t> SLICE_ENTRIES, self.length // 16))
+        self.window = max(<Py_ssize_t> 1, min(self.window, self.length))
 
     def scatter(self, const double[::1] factor, const double[::1] unit, double[:, ::1] out,
                 Py_ssize_t low, Py_ssize_t high):
         """Add v_ia v_ib to out[a, b] for low <= a < high, a <= b."""
-        cdef Py_ssize_t target = max(4 * self.size, <Py_ssize_t> SLICE_ENTRIES)
-        cdef Py_ssize_t[::1] at = np.empty(target + self.size + 1, dtype=np.intp)
-        cdef double[::1] v = np.empty(target + self.size + 1)
+        cdef int32_t[::1] at = np.empty(self.entries + self.size + 1, dtype=np.int32)
+        cdef double[::1] v = np.empty(self.entries + self.size + 1)
         cdef Py_ssize_t[::1] cursor = np.empty(0 if self.native else self.size, dtype=np.intp)
-        cdef Py_ssize_t[::1] ends = np.empty(0 if self.native else self.length, dtype=np.intp)
-        cdef Py_ssize_t first = 0, last, total, i, k, begin
+        cdef int32_t[::1] counts = np.empty(0 if self.native else self.window, dtype=np.int32)
+        cdef Py_ssize_t[::1] ends = np.empty(counts.shape[0], dtype=np.intp)
+        cdef Py_ssize_t first = 0, last, i, k, begin, count
+        cdef double a
         for k in range(cursor.shape[0]):
             cursor[k] = self.storage.start(k)
         while first < self.length and not self.stop:
             with nogil:
-                last, total = first, 0
-                while last < self.length and (last == first or total + self.counts[last] <= target):
-                    total += self.counts[last]
-                    last += 1
                 if self.native:
-                    self.load(first, last, &at[0], &v[0])
+                    last = self.load(first, &at[0], &v[0])
                 else:
-                    self.transpose(first, last, cursor, ends, &at[0], &v[0])
+                    last = self.transpose(first, cursor, counts, ends, &at[0], &v[0])
                 begin = 0
                 for i in range(first, last):
-                    if factor[i] != 0:
-                        for k in range(begin, begin + self.counts[i]):
-                            v[k] *= factor[i] * unit[at[k]]
-                        _add_products(self.counts[i], &at[begin], &v[begin], low, high, out)
-                    begin += self.counts[i]
+                    count = self.storage.count(i) if self.native else counts[i - first]
+                    a = factor[i] if factor is not None else 1.0
+                    if a != 0:
+                        for k in range(begin, begin + count):
+                            v[k] *= a * unit[at[k]]
+                        _add_products(count, &at[begin], &v[begin], low, high, out)
+                    begin += count
             first = last
             try:
                 PyErr_CheckSignals()
@@ -307,34 +308,50 @@ cdef class _Slices:
                 self.stop.append(True)
                 raise
 
-    cdef void load(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* at,
-                   double* v) noexcept nogil:
-        cdef Py_ssize_t start = self.storage.start(first), k
+    cdef Py_ssize_t load(self, Py_ssize_t first, int32_t* at, double* v) noexcept nogil:
+        """Entries of the slices from `first` on; where the next block begins."""
+        cdef Py_ssize_t start = self.storage.start(first), last = first + 1, k
+        while last < self.length and self.storage.start(last + 1) - start <= self.entries:
+            last += 1
         for k in range(self.storage.start(last) - start):
-            at[k] = self.storage.row_at(start + k)
+            at[k] = <int32_t> self.storage.row_at(start + k)
             v[k] = self.storage.value_at(start + k)
+        return last
 
-    cdef void transpose(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t[::1] cursor,
-                        Py_ssize_t[::1] ends, Py_ssize_t* at, double* v) noexcept nogil:
-        """Entries of slices first to last, in order; cursor is where each stored line goes on."""
-        cdef Py_ssize_t i, j, k, end, begin = 0
-        for i in range(first, last):
-            ends[i] = begin
-            begin += self.counts[i]
+    cdef Py_ssize_t transpose(self, Py_ssize_t first, Py_ssize_t[::1] cursor, int32_t[::1] counts,
+                              Py_ssize_t[::1] ends, int32_t* at, double* v) noexcept nogil:
+        """As `load`, in order; cursor is where each stored line goes on."""
+        cdef Py_ssize_t i, j, k, end, begin, last = min(first + self.window, self.length)
+        for i in range(last - first):
+            counts[i] = 0
+        for j in range(self.size):
+            end = self.storage.start(j + 1)
+            for k in range(cursor[j], end):
+                i = self.storage.row_at(k)
+                if i >= last:
+                    break
+                counts[i - first] += 1
+        begin, i = 0, first
+        while i < last and (i == first or begin + counts[i - first] <= self.entries):
+            ends[i - first] = begin
+            begin += counts[i - first]
+            i += 1
+        last = i
         for j in range(self.size):
             k, end = cursor[j], self.storage.start(j + 1)
             while k < end:
                 i = self.storage.row_at(k)
                 if i >= last:
                     break
-                at[ends[i]] = j
-                v[ends[i]] = self.storage.value_at(k)
-                ends[i] += 1
+                at[ends[i - first]] = <int32_t> j
+                v[ends[i - first]] = self.storage.value_at(k)
+                ends[i - first] += 1
                 k += 1
             cursor[j] = k
+        return last
 
 
-cdef void _add_products(Py_ssize_t count, const Py_ssize_t* at, const double* v, Py_ssize_t low,
+cdef void _add_products(Py_ssize_t count, const int32_t* at, const double* v, Py_ssize_t low,
                         Py_ssize_t high, double[:, ::1] out) noexcept nogil:
     cdef Py_ssize_t a, b
     cdef double* line

@@ -16,7 +16,9 @@ Gramfort & Salmon, "Gap Safe screening rules" (JMLR 18, 2017).
 
 from libc.math cimport INFINITY, fabs, fmax, fmin
 
-from creg._lasso.penalty cimport Penalty, conjugate, limit, value
+from creg._lasso.penalty cimport (
+    Penalty, conjugate, limit, lower_of, ridge_of, threshold, upper_of, value,
+)
 
 cdef double EPS = 2.220446049250313e-16
 
@@ -26,15 +28,16 @@ cdef double largest_scale(const Penalty* penalty, const double* gradient, const 
                           double error) noexcept nogil:
     """The largest scale <= 1 at which every conjugate is finite."""
     cdef Py_ssize_t k, j
-    cdef double c, scale = 1.0
+    cdef double c, t, scale = 1.0
     for k in range(count):
         j = features[k]
-        if penalty.l2[j] > 0.0:
+        if ridge_of(penalty, j) > 0.0:
             continue
         c = fabs(gradient[j]) + error * norm[j]
-        if c * scale > penalty.l1[j] and limit(
-                gradient[j], penalty.lower[j], penalty.upper[j]) == INFINITY:
-            scale = fmin(scale, penalty.l1[j] / c * (1.0 - 4.0 * EPS))
+        t = threshold(penalty, j)
+        if c * scale > t and limit(
+                gradient[j], lower_of(penalty, j), upper_of(penalty, j)) == INFINITY:
+            scale = fmin(scale, t / c * (1.0 - 4.0 * EPS))
     return scale
 
 
@@ -49,11 +52,11 @@ cdef double stationary_scale(const Penalty* penalty, const double* coef, const d
     cdef double c, w, t, scale = 1.0
     for k in range(count):
         j = features[k]
-        c, w, t = gradient[j], coef[j], penalty.l1[j]
-        if t == 0.0 or (w >= penalty.upper[j] if c > 0.0 else w <= penalty.lower[j]):
+        c, w, t = gradient[j], coef[j], threshold(penalty, j)
+        if t == 0.0 or (w >= upper_of(penalty, j) if c > 0.0 else w <= lower_of(penalty, j)):
             continue
         if c * w > 0.0:
-            t += penalty.l2[j] * fabs(w)
+            t += ridge_of(penalty, j) * fabs(w)
         c = fabs(c) + error * norm[j]
         if c * scale > t:
             scale = fmin(scale, t / c * (1.0 - 4.0 * EPS))
@@ -65,20 +68,22 @@ cdef double gap_at(const Penalty* penalty, const double* coef, const double* gra
                    DualPoint* dual) noexcept nogil:
     """P - D at theta = dual.scale r; infinite where a conjugate is."""
     cdef Py_ssize_t k, j
-    cdef double c, w, h, error, product, total = 0.0, magnitude = 0.0, moved = 0.0
+    cdef double c, t, w, h, rho, error, product, total = 0.0, magnitude = 0.0, moved = 0.0
     cdef double scale = dual.scale
     for k in range(count):
         j = features[k]
         w = coef[j]
         c = scale * gradient[j]
-        if w == 0.0 and fabs(c) * (1.0 + 1e-9) + dual.error * norm[j] <= penalty.l1[j]:
+        t = threshold(penalty, j)
+        if w == 0.0 and fabs(c) * (1.0 + 1e-9) + dual.error * norm[j] <= t:
             continue
         error = scale * dual.error * norm[j]
-        h = conjugate(c, error, penalty.l1[j], penalty.l2[j], penalty.lower[j], penalty.upper[j])
+        rho = ridge_of(penalty, j)
+        h = conjugate(c, error, t, rho, lower_of(penalty, j), upper_of(penalty, j))
         if h == INFINITY:
             return INFINITY
         product = w * c
-        total += fmax(0.0, value(w, penalty.l1[j], penalty.l2[j]) + h - product)
+        total += fmax(0.0, value(w, t, rho) + h - product)
         magnitude += fabs(product) + h
         moved += fabs(w) * error
     h = (1.0 - scale) * dual.residual_norm + dual.residual_error

@@ -15,15 +15,14 @@ cdef class Certifier:
     cdef readonly double half_squared_residual
     cdef int n_threads
     cdef double norm_y
-    cdef object l1_weights, l2_weights, l1, l2, lower, upper
+    cdef object l1_weights, l2_weights, lower, upper
     cdef Py_ssize_t[::1] free           # projected
     cdef bint free_in_working
     cdef readonly object one_sided      # unpenalised with one bound: projected in the dual only
     cdef Py_ssize_t[::1] features       # the others
-    cdef const double[::1] norm
-    cdef Py_ssize_t[::1] candidates, working, active
+    cdef Py_ssize_t[::1] candidates
+    cdef Py_ssize_t[::1] working, active  # with room for `reserve` features
     cdef unsigned char[::1] in_working
-    cdef double[::1] correlations
     cdef Py_ssize_t n_candidates, n_working
     cdef DualPoint dual
 
@@ -35,3 +34,7 @@ cdef class Certifier:
     cdef _back_to_primal(self)
     cdef correlate_candidates(self)
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)
+    cdef reserve(self, Py_ssize_t count)
+
+
+cpdef grown(array, Py_ssize_t size)

@@ -46,30 +46,33 @@ cdef class Certifier:
         self.half_squared_residual = 0.5 * self.descent.squared_y
         self.l1_weights, self.l2_weights = l1_weights, l2_weights
         self.lower, self.upper = lower, upper
-        self.l1, self.l2 = np.zeros(p), np.zeros(p)
-        self.descent.set_penalty(self.l1, self.l2, lower, upper)
-        self.norm = np.sqrt(view.norm2)
+        self.descent.set_penalty(l1_weights, l2_weights, lower, upper)
         self.candidates = np.empty(p + 1, dtype=np.intp)
-        self.working = np.empty(p + 1, dtype=np.intp)
-        self.active = np.empty(p + 1, dtype=np.intp)
         self.in_working = np.zeros(p, dtype=np.uint8)
-        self.correlations = np.empty(p + 1)
         self.reads = gram is not None
         features = np.ascontiguousarray(features, dtype=np.intp)
         bare = (l1_weights[features] == 0.0) & (l2_weights[features] == 0.0)
         below, above = np.isinf(lower[features]), np.isinf(upper[features])
-        self.free = features[bare & below & above]
-        self.features = features[~(bare & below & above)]
+        projected = bare & below & above
+        self.free = features[projected]
+        self.features = features[~projected] if projected.any() else features
         self.one_sided = features[bare & (below ^ above)]
+        self.working = np.empty(0, dtype=np.intp)
+        self.reserve(16)
         if len(self.free):
             self.descent.set_projection(self.free, *projection_basis(view, np.asarray(self.free)))
 
     def _make_references(self, features):
         """References that know on which sides which features may violate."""
-        up, low = np.full((2, self.view.n_features), np.inf)
-        up[features] = np.where(self.upper[features] > 0.0, self.l1_weights[features], np.inf)
-        low[features] = np.where(self.lower[features] < 0.0, self.l1_weights[features], np.inf)
-        return References(self.view, self.norm, up, low)
+        closed = np.ones(self.view.n_features, dtype=bool)
+        closed[features] = False
+        return References(
+            self.view, self.l1_weights, closed | (self.upper == 0.0), closed | (self.lower == 0.0))
+
+    cdef reserve(self, Py_ssize_t count):
+        """Room for a working set of so many."""
+        self.working = grown(self.working, count)
+        self.active = np.empty(count + len(self.free), dtype=np.intp)
 
     cdef Py_ssize_t support(self) noexcept:
         """Features with nonzero coefficients, the projected ones among them, into `active`."""
@@ -204,7 +207,7 @@ cdef class Certifier:
         cdef double magnitude = self.norm_y, sums = EPS * (8.0 + self.view.n_samples / 64.0)
         for k in range(size):
             j = self.active[k]
-            magnitude += fabs(descent.w[j]) * self.norm[j]
+            magnitude += fabs(descent.w[j]) * sqrt(descent.norm2[j])
         self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
         dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
         dual.residual_error = EPS * (4.0 + size) * magnitude if with_rounding else 0.0
@@ -249,9 +252,13 @@ cdef class Certifier:
 
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count):
         """<z_j, r> of the listed features (NULL: all), on threads where that pays."""
-        cdef Py_ssize_t k
         self.reads += <double> count / self.view.n_features
-        self.view.correlations_threaded(&self.descent.residual, features, count,
-                                        &self.correlations[0], self.n_threads)
-        for k in range(count):
-            self.descent.c[k if features == NULL else features[k]] = self.correlations[k]
+        self.view.correlate_threaded(
+            &self.descent.residual, features, count, self.descent.c, self.n_threads)
+
+
+cpdef grown(array, Py_ssize_t size):
+    """A copy with room for `size` entries."""
+    out = np.empty(size, dtype=np.asarray(array).dtype)
+    out[:len(array)] = array
+    return out

@@ -30,7 +30,7 @@ cdef class Descent:
     cdef Py_ssize_t rank
     cdef double* iterates              # (DEPTH + 1, capacity) past coefficients of a list
     cdef double* kept                  # (capacity,)
-    cdef double* saved                 # max(n_samples, n_features)
+    cdef double* saved                 # n_samples, in Gram space max(n_samples, n_features)
     cdef Py_ssize_t capacity
 
     cdef inline double correlation(self, Py_ssize_t j) noexcept nogil:

@@ -20,7 +20,9 @@ from creg._data cimport leaves
 from creg._data.design cimport DesignView
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.certificate cimport DualPoint, duality_gap
-from creg._lasso.penalty cimport minimiser, value
+from creg._lasso.penalty cimport (
+    Penalty, lower_of, minimiser, ridge_of, threshold, upper_of, value,
+)
 
 cdef enum:
     DEPTH = 5    # differences that an extrapolation combines
@@ -43,7 +45,7 @@ cdef class Descent:
     def __init__(self, DesignView view, const double[::1] y, object gram=None, object cross=None):
         cdef Py_ssize_t n = view.n_samples, p = view.n_features
         cdef double[::1] coef = np.zeros(p), gradient = np.zeros(p)
-        cdef double[::1] q = np.empty(n), saved = np.empty(max(n, p) + 1)
+        cdef double[::1] q = np.empty(n), saved = np.empty((n if gram is None else max(n, p)) + 1)
         cdef const double[::1] norm2 = view.norm2
         cdef const double[::1] error_norm = np.sqrt(
             view.norm2 + view.sum_weights * np.square(np.asarray(view._offset) * view.scale))
@@ -65,12 +67,16 @@ cdef class Descent:
         self.refresh(NULL, 0)
         self.reserve(16)
 
-    def set_penalty(self, const double[::1] l1, const double[::1] l2,
-                    const double[::1] lower, const double[::1] upper):
-        """Thresholds, ridge weights and bounds per feature; the arrays are referred to."""
-        self.penalty.l1, self.penalty.l2 = &l1[0], &l2[0]
-        self.penalty.lower, self.penalty.upper = &lower[0], &upper[0]
-        self._kept["penalty"] = (l1, l2, lower, upper)
+    def set_penalty(self, const double[:] l1_weights, const double[:] l2_weights,
+                    const double[:] lower, const double[:] upper):
+        """Weights and bounds per feature; the arrays are referred to, and l1 and l2 zero so far."""
+        cdef Penalty* penalty = &self.penalty
+        penalty.l1_weights, penalty.l1_step = &l1_weights[0], l1_weights.strides[0] // 8
+        penalty.l2_weights, penalty.l2_step = &l2_weights[0], l2_weights.strides[0] // 8
+        penalty.lower, penalty.lower_step = &lower[0], lower.strides[0] // 8
+        penalty.upper, penalty.upper_step = &upper[0], upper.strides[0] // 8
+        penalty.l1 = penalty.l2 = 0.0
+        self._kept["penalty"] = (l1_weights, l2_weights, lower, upper)
 
     def set_projection(self, const Py_ssize_t[::1] free, const double[::1, :] basis,
                        const double[:, ::1] solve):
@@ -111,17 +117,17 @@ cdef class Descent:
         Returns sum_j (||z_j||^2 + rho_j) delta_j^2 / 2, a lower bound of the decrease.
         """
         cdef Py_ssize_t k, j
-        cdef double old, new, curvature, decrease = 0.0
+        cdef double old, new, curvature, rho, decrease = 0.0
         for k in range(count):
             j = features[k]
-            old, curvature = self.w[j], self.norm2[j]
+            old, curvature, rho = self.w[j], self.norm2[j], ridge_of(&self.penalty, j)
             new = minimiser(self.correlation(j) + curvature * old, curvature, old,
-                            self.penalty.l1[j], self.penalty.l2[j],
-                            self.penalty.lower[j], self.penalty.upper[j])
+                            threshold(&self.penalty, j), rho,
+                            lower_of(&self.penalty, j), upper_of(&self.penalty, j))
             if new != old:
                 self.step(j, new - old)
                 self.w[j] = new
-                decrease += 0.5 * (curvature + self.penalty.l2[j]) * (new - old) * (new - old)
+                decrease += 0.5 * (curvature + rho) * (new - old) * (new - old)
             if not self.in_gram_space:
                 self.work += self.view.storage.count(j)
         if self.rank:
@@ -211,7 +217,7 @@ cdef class Descent:
         cdef double total = 0.5 * self.squared_residual(features, count)
         for k in range(count):
             j = features[k]
-            total += value(self.w[j], self.penalty.l1[j], self.penalty.l2[j])
+            total += value(self.w[j], threshold(&self.penalty, j), ridge_of(&self.penalty, j))
         return total
 
     cdef Py_ssize_t support(self, const Py_ssize_t* features, Py_ssize_t count,
@@ -244,7 +250,7 @@ cdef class Descent:
             for i in range(DEPTH):
                 new += weights[i] * self.iterates[(i + 1) * count + k]
             new /= sqrt(self.norm2[j])
-            new = fmax(self.penalty.lower[j], fmin(self.penalty.upper[j], new))
+            new = fmax(lower_of(&self.penalty, j), fmin(upper_of(&self.penalty, j), new))
             self.kept[k] = self.w[j]
             if new != self.w[j]:
                 self.step(j, new - self.w[j])

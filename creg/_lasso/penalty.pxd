@@ -8,11 +8,31 @@ from libc.math cimport INFINITY, fabs, fmax, fmin
 
 
 cdef struct Penalty:
-    # per feature, in kernel units
-    const double* l1
-    const double* l2
+    # per feature, in kernel units; a step of 0: one number for all features
+    const double* l1_weights
+    const double* l2_weights
     const double* lower
     const double* upper
+    Py_ssize_t l1_step, l2_step, lower_step, upper_step
+    double l1, l2
+
+
+cdef inline double threshold(const Penalty* penalty, Py_ssize_t j) noexcept nogil:
+    """t_j."""
+    return penalty.l1 * penalty.l1_weights[j * penalty.l1_step]
+
+
+cdef inline double ridge_of(const Penalty* penalty, Py_ssize_t j) noexcept nogil:
+    """rho_j."""
+    return penalty.l2 * penalty.l2_weights[j * penalty.l2_step]
+
+
+cdef inline double lower_of(const Penalty* penalty, Py_ssize_t j) noexcept nogil:
+    return penalty.lower[j * penalty.lower_step]
+
+
+cdef inline double upper_of(const Penalty* penalty, Py_ssize_t j) noexcept nogil:
+    return penalty.upper[j * penalty.upper_step]
 
 
 cdef inline double minimiser(double u, double curvature, double w, double t, double rho,

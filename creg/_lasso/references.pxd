@@ -16,7 +16,7 @@ cdef class References:
     cdef double products[KEPT][KEPT]
     cdef double* present           # S^1/2 r
     cdef const double* root_s
-    cdef const double* norm
+    cdef const double* norm2
     cdef double* up                # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
     cdef double* low
     cdef float* up_now             # the same times l1, rounded down

@@ -33,29 +33,32 @@ cdef class References:
     Parameters
     ----------
     view : DesignView
-    norm : ndarray of shape (n_features,)
-        ||z_j||.
-    up, low : ndarray of shape (n_features,)
-        a_j on the sides that the bounds of feature j leave open, inf on the others.
+    l1_weights : ndarray of shape (n_features,)
+        a.
+    closed_above, closed_below : ndarray of bool of shape (n_features,)
+        The sides on which feature j cannot violate.
     """
 
-    def __init__(self, DesignView view, const double[::1] norm, up, low):
+    def __init__(self, DesignView view, l1_weights, closed_above, closed_below):
         cdef Py_ssize_t k, n = view.n_samples, p = view.n_features
         cdef double[:, ::1] u = np.zeros((KEPT + 1, n))
         cdef float[:, ::1] c = np.zeros((KEPT, p), dtype=np.float32)
-        cdef float[:, ::1] now = np.empty((2, p), dtype=np.float32)
+        cdef bint alike = np.array_equal(closed_above, closed_below)
+        cdef float[:, ::1] now = np.empty((1 if alike else 2, p), dtype=np.float32)
         cdef double[::1] above, below
+        cdef const double[::1] norm2 = view.norm2
         cdef const double[::1] root
-        with np.errstate(divide="ignore", invalid="ignore"):
-            above, below = up / np.asarray(norm), low / np.asarray(norm)
-        self.view, self.norm = view, &norm[0]
+        above = below = _thresholds(view, l1_weights, closed_above)
+        if not alike:
+            below = _thresholds(view, l1_weights, closed_below)
+        self.view, self.norm2 = view, &norm2[0]
         for k in range(KEPT):
             self.u[k], self.c[k] = &u[k, 0], &c[k, 0]
         self.present = &u[KEPT, 0]
         self.up, self.low = &above[0], &below[0]
-        self.up_now, self.low_now = &now[0, 0], &now[1, 0]
+        self.up_now, self.low_now = &now[0, 0], &now[0 if alike else 1, 0]
         self.full = view.storage.size + 4.0 * p
-        self._arrays = {"all": (u, c, now, above, below, norm)}
+        self._arrays = {"all": (u, c, now, above, below, norm2)}
         if view.weights is not None:
             root = np.sqrt(view.weights)
             self.root_s = &root[0]
@@ -68,6 +71,9 @@ cdef class References:
         self.l1 = l1
         for j in range(self.view.n_features):
             self.up_now[j] = <float> (factor * self.up[j] if self.up[j] < INFINITY else INFINITY)
+        if self.low == self.up:
+            return
+        for j in range(self.view.n_features):
             self.low_now[j] = <float> (factor * self.low[j] if self.low[j] < INFINITY else INFINITY)
 
     cdef void settle(self, Py_ssize_t j) noexcept nogil:
@@ -165,5 +171,14 @@ cdef class References:
         c = <float*> self.c[k]
         for j in range(self.view.n_features):
             c[j] = 0.0
-            if self.norm[j] > 0.0 and length > 0.0:
-                c[j] = <float> (correlations[j] / (self.norm[j] * length))
+            if self.norm2[j] > 0.0 and length > 0.0:
+                c[j] = <float> (correlations[j] / (sqrt(self.norm2[j]) * length))
+
+
+def _thresholds(view, l1_weights, closed):
+    """a_j / ||z_j||, inf where that is closed."""
+    out = np.sqrt(view.norm2)
+    out[closed] = 1.0
+    np.divide(l1_weights, out, out=out)
+    out[closed] = np.inf
+    return out

@@ -96,14 +96,18 @@ cdef class WorkingGram:
             self._arrays["columns"] = columns
 
     cdef _reserve_rows(self, Py_ssize_t count):
-        """Room for the entries of the new columns, each of which opens a chunk at most."""
-        cdef Py_ssize_t n = self.view.n_samples, k, need = self.n_chunks + 1
+        """Room for the entries of the new columns, each of which opens a chunk at most; a row has
+        one chunk at most that is not full."""
+        cdef Py_ssize_t n = self.view.n_samples, k, entries = 0, need = self.n_chunks
         cdef Py_ssize_t[::1] head, following
         cdef int32_t[::1] filled
         cdef int32_t[:, ::1] feature
         cdef double[:, ::1] value
         for k in range(count):
             need += self.view.storage.count(self.features[self.size + k])
+        for k in range(self.size + count):
+            entries += self.view.storage.count(self.features[k])
+        need = 1 + min(need, (entries + (CHUNK - 1) * n) // CHUNK)
         if self.row_head == NULL:
             head, filled = np.full(n, -1, dtype=np.intp), np.full(n, CHUNK, dtype=np.int32)
             self.row_head, self.row_filled = &head[0], &filled[0]

@@ -17,10 +17,12 @@ import numpy as np
 
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.certificate cimport is_screened
-from creg._lasso.certifier cimport PROJECTED, Certifier
+from creg._lasso.certifier cimport PROJECTED, Certifier, grown
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.active_set cimport ActiveSet
-from creg._lasso.penalty cimport value
+from creg._lasso.penalty cimport (
+    Penalty, limit, lower_of, ridge_of, threshold, upper_of, value,
+)
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
 
@@ -59,7 +61,7 @@ cdef class WorkingSetSolver(Certifier):
                  *, gram=None, cross=None, int n_threads=1, bint pivoting=False):
         super().__init__(view, y, l1_weights, l2_weights, lower, upper, features, gram, cross,
                          n_threads)
-        self.best_coef = np.empty(view.n_features + 1)
+        self.best_coef = np.empty(len(self.working))
         if pivoting:
             self.pivoting = ActiveSet(self.norm_y)
             self.block = WorkingGram(view, self.pivoting, gram)
@@ -153,9 +155,7 @@ cdef class WorkingSetSolver(Certifier):
 
     cdef _set_penalty(self, double l1, double l2, double reach):
         """The penalties in force; candidates will be those that may violate at the l1 `reach`."""
-        np.multiply(self.l1_weights, l1, out=self.l1)
-        if l2 != self.l2_in_force:
-            np.multiply(self.l2_weights, l2, out=self.l2)
+        self.descent.penalty.l1, self.descent.penalty.l2 = l1, l2
         if self.references is None or self.references.size == 0:
             self.consider(self.features)
         if self.references is not None:
@@ -193,14 +193,14 @@ cdef class WorkingSetSolver(Certifier):
     cdef double _largest_ratio(self) noexcept:
         """The largest |c_j| / a_j among the candidates, on open sides: the l1 of this state."""
         cdef Py_ssize_t k, j
-        cdef double c, largest = 0.0
-        cdef const double[::1] a = self.l1_weights
+        cdef double c, a, largest = 0.0
+        cdef const Penalty* penalty = &self.descent.penalty
         for k in range(self.n_candidates):
             j = self.candidates[k]
             c = self.descent.c[j]
-            if a[j] > 0.0 and (self.descent.penalty.upper[j] if c > 0.0
-                               else -self.descent.penalty.lower[j]) > 0.0:
-                largest = max(largest, fabs(c) / a[j])
+            a = penalty.l1_weights[j * penalty.l1_step]
+            if a > 0.0 and limit(c, lower_of(penalty, j), upper_of(penalty, j)) > 0.0:
+                largest = max(largest, fabs(c) / a)
         return largest
 
     cdef double _check(self, double tolerance) except *:
@@ -222,10 +222,10 @@ cdef class WorkingSetSolver(Certifier):
         """Remember this state if its objective is no worse than the best at this penalty."""
         cdef Py_ssize_t k, j
         cdef double objective = self.half_squared_residual
+        cdef const Penalty* penalty = &self.descent.penalty
         for k in range(self.n_working):
             j = self.working[k]
-            objective += value(self.descent.w[j], self.descent.penalty.l1[j],
-                               self.descent.penalty.l2[j])
+            objective += value(self.descent.w[j], threshold(penalty, j), ridge_of(penalty, j))
         if not objective < INFINITY:
             if self.best_objective == INFINITY:
                 self.n_best = 0
@@ -264,6 +264,9 @@ cdef class WorkingSetSolver(Certifier):
 
     cdef _enter(self, const Py_ssize_t* chosen, Py_ssize_t count):
         cdef Py_ssize_t k, j, first = self.n_working
+        if first + count > self.working.shape[0]:
+            self.reserve(2 * (first + count))
+            self.best_coef = grown(self.best_coef, len(self.working))
         for k in range(count):
             j = chosen[k]
             if not self.in_working[j]:
@@ -276,28 +279,28 @@ cdef class WorkingSetSolver(Certifier):
         if self.pivoting is not None and self.n_working > first:
             self.block.add(&self.working[first], self.n_working - first)
             self._to_pivoting(first)
-            if first == 0 or not self.descent.penalty.l1[self.working[first]] > 0.0:
+            if first == 0 or not threshold(&self.descent.penalty, self.working[first]) > 0.0:
                 self.pivoting.classify(first)
 
     cdef void _to_pivoting(self, Py_ssize_t first) noexcept:
         """Coefficients, correlations and penalties of the working set from position `first` on."""
         cdef ActiveSet pivoting = self.pivoting
         cdef Descent descent = self.descent
+        cdef const Penalty* penalty = &descent.penalty
         cdef Py_ssize_t k, j
         for k in range(first, self.n_working):
             j = self.working[k]
             pivoting.w[k], pivoting.c[k] = descent.w[j], descent.c[j]
-            pivoting.t[k], pivoting.rho[k] = descent.penalty.l1[j], descent.penalty.l2[j]
-            pivoting.lower[k] = descent.penalty.lower[j]
-            pivoting.upper[k] = descent.penalty.upper[j]
-            pivoting.norm[k] = self.norm[j]
+            pivoting.t[k], pivoting.rho[k] = threshold(penalty, j), ridge_of(penalty, j)
+            pivoting.lower[k], pivoting.upper[k] = lower_of(penalty, j), upper_of(penalty, j)
+            pivoting.norm[k] = sqrt(descent.norm2[j])
 
     cdef void _set_thresholds(self, bint factor_changes) noexcept:
         """The penalties of the working set; with another l2 the factor is another too."""
         cdef Py_ssize_t k
         for k in range(self.n_working):
-            self.pivoting.t[k] = self.descent.penalty.l1[self.working[k]]
-            self.pivoting.rho[k] = self.descent.penalty.l2[self.working[k]]
+            self.pivoting.t[k] = threshold(&self.descent.penalty, self.working[k])
+            self.pivoting.rho[k] = ridge_of(&self.descent.penalty, self.working[k])
         if factor_changes:
             self.pivoting.refactor()
 
@@ -357,16 +360,18 @@ cdef class WorkingSetSolver(Certifier):
         ||z_j|| sqrt(2 gap).  They leave the working set too: the gap of the problem that is left
         presumes that they stay zero."""
         cdef Py_ssize_t k, j, kept = 0
-        cdef double radius = sqrt(2.0 * gap), scale = self.dual.scale
+        cdef double t, radius = sqrt(2.0 * gap), scale = self.dual.scale
         cdef Descent descent = self.descent
+        cdef const Penalty* penalty = &descent.penalty
         if len(self.one_sided) or not gap < INFINITY:
             return
         for k in range(self.n_candidates):
             j = self.candidates[k]
-            if descent.w[j] == 0.0 and descent.penalty.l1[j] > 0.0 and is_screened(
+            t = threshold(penalty, j)
+            if descent.w[j] == 0.0 and t > 0.0 and is_screened(
                     scale * descent.c[j],
-                    self.norm[j] * radius + self.dual.error * descent.error_norm[j],
-                    descent.penalty.l1[j], descent.penalty.lower[j], descent.penalty.upper[j]):
+                    sqrt(descent.norm2[j]) * radius + self.dual.error * descent.error_norm[j],
+                    t, lower_of(penalty, j), upper_of(penalty, j)):
                 self.n_screened += 1
                 self.in_working[j] = 0
                 continue
@@ -379,27 +384,34 @@ cdef class WorkingSetSolver(Certifier):
             kept += self.in_working[self.working[k]]
         self.n_working = kept
 
-    cdef Py_ssize_t _add(self, double ratio, Py_ssize_t limit) except -1:
-        """Add at most `limit` candidates with |c_j| > ratio t_j, the largest first."""
-        cdef Py_ssize_t k, j, found = 0
-        cdef double c, t
-        cdef Descent descent = self.descent
+    cdef bint _violates(self, Py_ssize_t j, double ratio, double* excess) noexcept nogil:
+        """Whether |c_j| > ratio t_j on an open side, outside of the working set; by how much."""
+        cdef const Penalty* penalty = &self.descent.penalty
+        cdef double c = self.descent.c[j], t
+        if self.in_working[j]:
+            return False
+        t = threshold(penalty, j) * ratio * (1.0 + 1e-9)
+        excess[0] = (fabs(c) - t) / sqrt(self.descent.norm2[j])
+        return fabs(c) > t and limit(c, lower_of(penalty, j), upper_of(penalty, j)) > 0.0
+
+    cdef Py_ssize_t _add(self, double ratio, Py_ssize_t most) except -1:
+        """Add at most `most` candidates with |c_j| > ratio t_j, the largest first."""
+        cdef Py_ssize_t k, found = 0
+        cdef Py_ssize_t[::1] chosen
+        cdef double[::1] excess
+        cdef double e
         for k in range(self.n_candidates):
-            j = self.candidates[k]
-            c, t = descent.c[j], descent.penalty.l1[j] * ratio * (1.0 + 1e-9)
-            if self.in_working[j] or not (
-                    (c > t and descent.penalty.upper[j] > 0.0)
-                    or (-c > t and descent.penalty.lower[j] < 0.0)):
-                continue
-            self.active[found] = j
-            self.correlations[found] = (fabs(c) - t) / self.norm[j]
-            found += 1
+            found += self._violates(self.candidates[k], ratio, &e)
         if found == 0:
             return 0
-        if found > limit:
-            order = np.argsort(np.asarray(self.correlations)[:found], kind="stable")
-            active = np.asarray(self.active)
-            active[:limit] = np.sort(active[order[found - limit:]])
-            found = limit
-        self._enter(&self.active[0], found)
+        # made to measure: seldom more than a few
+        chosen, excess, found = np.empty(found, dtype=np.intp), np.empty(found), 0
+        for k in range(self.n_candidates):
+            if self._violates(self.candidates[k], ratio, &e):
+                chosen[found], excess[found] = self.candidates[k], e
+                found += 1
+        if found > most:
+            order = np.argsort(excess, kind="stable")[found - most:]
+            chosen, found = np.sort(chosen.base[order]), most
+        self._enter(&chosen[0], found)
         return found

@@ -128,18 +128,21 @@ class PrimalAt:
         length = np.sqrt(max(float(scaled[:, 0] @ self._factor.solve(scaled)[:, 0]), 0.0))
         return length, float(np.linalg.norm(self._scales[:, 0] * error) / np.sqrt(self.rcond))
 
-    def solve(self, Y: Float) -> Float:
-        """Coefficients in kernel units, (n_columns, t), of the centred targets (n_samples, t)."""
+    def solve(self, Y: Float, overwrite: bool = False) -> Float:
+        """Coefficients in kernel units, (n_columns, t), of the centred targets (n_samples, t).
+
+        With `overwrite` Y may come back centred once more.
+        """
         system, scales = self._system, self._scales
 
         def residual(x: Float) -> tuple[Float, Float]:
             W = scales * x
             R = system.product(W)
             np.subtract(Y, R, out=R)
-            right = scales * (system.correlations(R) - self._penalty * W)
+            right = scales * (system.correlations(R, overwrite=True) - self._penalty * W)
             return right, np.linalg.norm(system.times_root_weights(R), axis=0)
 
-        right = scales * system.correlations(Y)
+        right = scales * system.correlations(Y, overwrite)
         return scales * solve_refined(self._factor, right, residual, self._rcond_min)
 
 

@@ -72,11 +72,20 @@ class RidgeSolver:
 
 
 def solve_directly(
-    factored: PrimalAt | DualAt | None, system: RidgeSystem, alpha: float, Y: Float
+    factored: PrimalAt | DualAt | None,
+    system: RidgeSystem,
+    alpha: float,
+    Y: Float,
+    overwrite: bool = False,
 ) -> tuple[Float, bool]:
-    """Coefficients (n_columns, t); whether they are from the factor, else from singular values."""
+    """Coefficients (n_columns, t); whether they are from the factor, else from singular values.
+
+    With `overwrite` Y may come back centred once more.
+    """
     if factored is not None:
         try:
+            if isinstance(factored, PrimalAt):
+                return factored.solve(Y, overwrite), True
             return factored.solve(Y), True
         except Unreliable:
             pass

@@ -106,13 +106,13 @@ class RidgeSystem:
             return self.view.product(np.ascontiguousarray(full[:, 0]), self.n_threads)[:, None]
         return self.view.product(full, self.n_threads)
 
-    def correlations(self, R: Float) -> Float:
-        """Z'S R, (n_columns, t), for R (n_samples, t)."""
+    def correlations(self, R: Float, overwrite: bool = False) -> Float:
+        """Z'S R, (n_columns, t), for R (n_samples, t); `overwrite` as in the view's."""
         self.reads += 0.5
         if R.shape[1] == 1:
-            full = self.view.correlations_of(R[:, 0], self.n_threads)[:, None]
+            full = self.view.correlations_of(R[:, 0], self.n_threads, overwrite)[:, None]
         else:
-            full = self.view.correlations_of(R, self.n_threads)
+            full = self.view.correlations_of(R, self.n_threads, overwrite)
         return full if self.every_column else full[self.columns]
 
     def times_root_weights(self, R: Float) -> Float:
