@@ -11,5 +11,4 @@ cdef class Factor:
                            unsigned char* accepted) noexcept nogil
     cdef void delete(self, Py_ssize_t q) noexcept nogil
     cdef void solve(self, double* x) noexcept nogil
-    cdef void solve_lower(self, double* x) noexcept nogil
     cdef bint refactor(self, double tolerance) noexcept nogil

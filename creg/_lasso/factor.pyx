@@ -50,10 +50,6 @@ cdef class Factor:
         self.column = self.block + capacity * self.block_width
         self.capacity = capacity
 
-    def clear(self):
-        """The factor of nothing."""
-        self.size = 0
-
     def matrix(self):
         """L as an array (a copy)."""
         whole = np.asarray(self._buffer).reshape(self.capacity, self.capacity).T
@@ -130,12 +126,6 @@ cdef class Factor:
             new[j] = diagonal
             leaves.creg_rotate(n - j - 1, c, s, old + j + 1, gone + j + 1, new + j + 1)
         self.size -= 1
-
-    cdef void solve_lower(self, double* x) noexcept nogil:
-        """x := L^-1 x."""
-        cdef int n = <int> self.size, ld = <int> self.capacity, one = 1
-        if n:
-            dtrsv(&LOWER, &PLAIN, &PLAIN, &n, self.L, &ld, x, &one)
 
     cdef void solve(self, double* x) noexcept nogil:
         """x := (L L')^-1 x."""

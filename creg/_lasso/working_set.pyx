@@ -98,7 +98,7 @@ cdef class WorkingSetSolver(Certifier):
         tolerance : float
             On the gap.
         max_iter : int
-            On the sweeps.
+            On the linear solves and sweeps.
 
         Returns
         -------
