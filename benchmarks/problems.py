@@ -25,8 +25,9 @@ def gaussian(name: str, dtype: str = "float64") -> tuple[Any, np.ndarray]:
     n, p, density = SHAPES[name]
     rng = np.random.default_rng(0)
     if density < 1:
-        rows = rng.integers(0, n, (p, round(density * n)))
-        columns = np.repeat(np.arange(p), rows.shape[1])
+        # scikit-learn's solver takes 32-bit indices alone, and scipy may keep what it is given.
+        rows = rng.integers(0, n, (p, round(density * n)), dtype=np.int32)
+        columns = np.repeat(np.arange(p, dtype=np.int32), rows.shape[1])
         values = rng.random(rows.size)
         X = sparse.csc_array((values, (rows.ravel(), columns)), shape=(n, p))
     else:
