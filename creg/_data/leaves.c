@@ -304,12 +304,30 @@ CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
     SUM(n, OVER_TERM)
 }
 
-CLONED void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out)
+CLONED void creg_rotate(ptrdiff_t n, double c, double s, double *restrict u, double *restrict v)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
         double t = u[i];
-        out[i] = c * t + s * v[i];
+        u[i] = c * t + s * v[i];
         v[i] = c * v[i] - s * t;
+    }
+}
+
+CLONED void creg_rotate4(ptrdiff_t n, const double *restrict cs, double *restrict u,
+                         double *restrict v0, double *restrict v1, double *restrict v2,
+                         double *restrict v3)
+{
+    const double c0 = cs[0], s0 = cs[1], c1 = cs[2], s1 = cs[3];
+    const double c2 = cs[4], s2 = cs[5], c3 = cs[6], s3 = cs[7];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double t = u[i], x = c0 * t + s0 * v0[i];
+        v0[i] = c0 * v0[i] - s0 * t;
+        t = c1 * x + s1 * v1[i];
+        v1[i] = c1 * v1[i] - s1 * x;
+        x = c2 * t + s2 * v2[i];
+        v2[i] = c2 * v2[i] - s2 * t;
+        u[i] = c3 * x + s3 * v3[i];
+        v3[i] = c3 * v3[i] - s3 * x;
     }
 }
 

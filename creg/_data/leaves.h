@@ -55,8 +55,10 @@ void creg_add(ptrdiff_t n, double a, const double *u, double *v);
 double creg_sum(ptrdiff_t n, const double *u);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
 
-/* (out_i, v_i) := (c u_i + s v_i, c v_i - s u_i); out may be u */
-void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out);
+/* (u_i, v_i) := (c u_i + s v_i, c v_i - s u_i); then four in turn, cs = c_0, s_0, ... s_3 */
+void creg_rotate(ptrdiff_t n, double c, double s, double *u, double *v);
+void creg_rotate4(ptrdiff_t n, const double *cs, double *u, double *v0, double *v1, double *v2,
+                  double *v3);
 
 /* v += a_0 u_0 + a_1 u_1 + a_2 u_2 + a_3 u_3 */
 void creg_add4(ptrdiff_t n, const double *a, const double *u0, const double *u1,

@@ -1,3 +1,4 @@
+from creg._data.design cimport DesignView, Residual
 from creg._lasso.factor cimport Factor
 
 
@@ -22,6 +23,12 @@ cdef class ActiveSet:
     cdef readonly long long n_solves
     cdef readonly long long n_failures
     cdef double norm_y
+    cdef DesignView view               # or None: always by the Gram block
+    cdef double entries                # stored, of the working set's columns
+    cdef Residual sum
+    cdef object _sums
+    cdef Py_ssize_t* features          # of the working set
+    cdef double* product               # Z_W'S times a vector
     cdef double* G                     # row-major, both triangles
     cdef double* w
     cdef double* c                     # <z_j, r>
@@ -43,6 +50,7 @@ cdef class ActiveSet:
     cdef Py_ssize_t* active            # (factor.size,) positions in the working set, in L's order
     cdef Py_ssize_t* changed
     cdef Py_ssize_t* spare
+    cdef Py_ssize_t* leaving
     cdef double* corner                # (BLOCK, BLOCK)
     cdef dict _arrays
 
@@ -55,6 +63,8 @@ cdef class ActiveSet:
     cdef void newton(self) noexcept nogil
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                        double* out) noexcept nogil
+    cdef void add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                                 double* out) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil
     cdef void drop(self) noexcept nogil

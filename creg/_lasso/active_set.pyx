@@ -11,21 +11,30 @@ factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
 from libc.math cimport INFINITY, fabs, fmax
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from creg._data cimport leaves
+from creg._data.design cimport DesignView
 from creg._lasso.factor cimport Factor
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
+cdef double DENSE_GAIN = 8.0   # a stored entry of a sparse column costs so many of a Gram row
 
 
 cdef class ActiveSet:
-    """The working set's Gram block, factor and states; `norm_y` is the scale of correlations."""
+    """The working set's Gram block, factor and states.
 
-    def __init__(self, double norm_y):
-        cdef double[::1] corner = np.empty(BLOCK * BLOCK)
+    norm_y : the scale of correlations; view : a sparse one, to multiply by where that is cheaper
+    than by the Gram block (its `entries` and `features` are WorkingGram's to fill)
+    """
+
+    def __init__(self, double norm_y, DesignView view=None):
+        cdef double[::1] corner = np.empty(BLOCK * BLOCK), sums
+        if view is not None and view.storage.is_sparse():
+            sums = np.empty(view.n_samples)
+            self.view, self._sums, self.sum.q = view, sums.base, &sums[0]
         self.norm_y = norm_y
         self.factor = Factor(32, BLOCK)
         self._arrays = {"corner": corner}
@@ -37,7 +46,9 @@ cdef class ActiveSet:
         cdef double[:, ::1] G
         if capacity <= self.capacity:
             return
-        capacity = max(capacity, 2 * self.capacity)
+        # beyond some size copying costs less than room that is never used
+        capacity = max(capacity, 2 * self.capacity if self.capacity < 2048 else
+                       self.capacity + self.capacity // 2)
         kept = self._arrays
         G = np.empty((capacity, capacity))
         if self.size:
@@ -56,13 +67,14 @@ cdef class ActiveSet:
         self.rho, self.norm = _real(arrays["rho"]), _real(arrays["norm"])
         self.lower, self.upper = _real(arrays["lower"]), _real(arrays["upper"])
         self.delta, self.shift = _real(arrays["delta"]), _real(arrays["shift"])
-        self.d = _real(arrays["d"])
+        self.d, self.product = _real(arrays["d"]), _real(arrays["product"])
         self.kept_w, self.kept_c = _real(arrays["kept_w"]), _real(arrays["kept_c"])
         self.state, self.target = _state(arrays["state"]), _state(arrays["target"])
         self.kept_state = _state(arrays["kept_state"])
         self.dependent, self.accepted = _flag(arrays["dependent"]), _flag(arrays["accepted"])
         self.active, self.changed = _index(arrays["active"]), _index(arrays["changed"])
-        self.spare = _index(arrays["spare"])
+        self.features = _index(arrays["features"])
+        self.spare, self.leaving = _index(arrays["spare"]), _index(arrays["leaving"])
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
         """States of the features from `start` on by their coefficients; then the factor afresh."""
@@ -100,6 +112,10 @@ cdef class ActiveSet:
                        double* out) noexcept nogil:
         """out += sum_i a_i G_(rows_i)."""
         cdef Py_ssize_t i = 0, m = self.capacity
+        if self.view is not None and <double> count * self.size > DENSE_GAIN * (
+                self.entries + self.view.n_samples):
+            self.add_through_design(rows, a, count, out)
+            return
         while i + 4 <= count:
             leaves.creg_add4(self.size, a + i, self.G + rows[i] * m, self.G + rows[i + 1] * m,
                              self.G + rows[i + 2] * m, self.G + rows[i + 3] * m, out)
@@ -107,6 +123,21 @@ cdef class ActiveSet:
         while i < count:
             leaves.creg_add(self.size, a[i], self.G + rows[i] * m, out)
             i += 1
+
+    cdef void add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                                 double* out) noexcept nogil:
+        """out += Z_W'S (sum_i a_i z_(rows_i))."""
+        cdef Py_ssize_t i, j
+        memset(self.sum.q, 0, self.view.n_samples * sizeof(double))
+        for i in range(count):
+            j = self.features[rows[i]]
+            if a[i] != 0.0:
+                self.view.storage.axpy(j, a[i] * self.view._scale[j], self.view._shift[j],
+                                       self.view.s, self.sum.q)
+        self.view.recentre(&self.sum)
+        self.view.correlations(&self.sum, self.features, self.size, self.product)
+        for i in range(self.size):
+            out[i] += self.product[i]
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
         """Move the changed features to their targets."""
@@ -143,7 +174,7 @@ cdef class ActiveSet:
 
     cdef void drop(self) noexcept nogil:
         """Take what is not free any more out of the factor."""
-        cdef Py_ssize_t i, k, kept = 0, size = self.factor.size
+        cdef Py_ssize_t i, k, gone, kept = 0, size = self.factor.size
         cdef double work = 0.0, limit
         for i in range(size):
             k = self.active[i]
@@ -155,16 +186,16 @@ cdef class ActiveSet:
         if work > limit:
             self.refactor()
             return
-        for i in range(size - 1, -1, -1):
-            k = self.active[i]
-            if not self.is_free(k):
-                self.factor.delete(i)
-        kept = 0
+        kept = gone = 0
         for i in range(size):
             k = self.active[i]
             if self.is_free(k):
                 self.active[kept] = k
                 kept += 1
+            else:
+                self.leaving[gone] = i
+                gone += 1
+        self.factor.delete(self.leaving, gone)
 
     cdef void append(self, Py_ssize_t count) noexcept nogil:
         """Free the first `count` changed features, but for those that depend on the free ones."""
@@ -210,7 +241,7 @@ cdef class ActiveSet:
             if self.is_free(k):
                 self.active[size] = k
                 size += 1
-        self.factor.size = size
+        self.factor.clear(size)
         for j in range(size):
             row = self.G + self.active[j] * m
             for i in range(j, size):
@@ -220,7 +251,7 @@ cdef class ActiveSet:
             return
         # a caller may hold what is to enter in `changed`
         changed, self.changed = self.changed, self.spare
-        self.factor.size = 0
+        self.factor.clear(0)
         for i in range(size):
             k = self.active[i]
             self.changed[i] = k
@@ -387,11 +418,11 @@ cdef class ActiveSet:
 
 
 _VECTORS = {
-    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d",
+    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d", "product",
                      "kept_w", "kept_c"), np.float64),
     **dict.fromkeys(("state", "target", "kept_state"), np.int8),
     **dict.fromkeys(("dependent", "accepted"), np.uint8),
-    **dict.fromkeys(("active", "changed", "spare"), np.intp),
+    **dict.fromkeys(("active", "changed", "spare", "leaving", "features"), np.intp),
 }
 
 

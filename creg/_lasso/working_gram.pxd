@@ -8,7 +8,7 @@ cdef class WorkingGram:
     cdef DesignView view
     cdef ActiveSet pivoting
     cdef readonly Py_ssize_t size
-    cdef Py_ssize_t[::1] features
+    cdef Py_ssize_t* features
     cdef readonly long long columns_read   # of X, to build the block
     cdef const double* whole               # Z'SZ where it is at hand
     cdef Py_ssize_t whole_stride

@@ -35,7 +35,6 @@ cdef class WorkingGram:
         cdef const double[::1] root
         self.view, self.pivoting = view, pivoting
         self._arrays = {}
-        self.features = np.empty(0, dtype=np.intp)
         if whole is not None:
             matrix = whole
             self.whole, self.whole_stride = &matrix[0, 0], matrix.shape[1]
@@ -49,14 +48,11 @@ cdef class WorkingGram:
         """Append features to the working set: the rows and columns of G."""
         cdef Py_ssize_t k
         cdef Py_ssize_t size = self.size + count
-        cdef Py_ssize_t[::1] grown
         self.pivoting.reserve(size)
-        if size > self.features.shape[0]:
-            grown = np.empty(self.pivoting.capacity, dtype=np.intp)
-            grown[:self.size] = self.features[:self.size]
-            self.features = grown
+        self.features = self.pivoting.features
         for k in range(count):
             self.features[self.size + k] = features[k]
+            self.pivoting.entries += self.view.storage.count(features[k])
         if self.whole != NULL:
             self._copy(size)
         else:

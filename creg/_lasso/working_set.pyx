@@ -63,7 +63,7 @@ cdef class WorkingSetSolver(Certifier):
                          n_threads)
         self.best_coef = np.empty(len(self.working))
         if pivoting:
-            self.pivoting = ActiveSet(self.norm_y)
+            self.pivoting = ActiveSet(self.norm_y, view if gram is None else None)
             self.block = WorkingGram(view, self.pivoting, gram)
             self.free_in_working = True
             if gram is None:
