@@ -313,22 +313,41 @@ CLONED void creg_rotate(ptrdiff_t n, double c, double s, double *restrict u, dou
     }
 }
 
-CLONED void creg_rotate4(ptrdiff_t n, const double *restrict cs, double *restrict u,
-                         double *restrict v0, double *restrict v1, double *restrict v2,
-                         double *restrict v3)
+/* The vectors stay in registers while the columns go by. */
+CLONED void creg_rotate_columns(ptrdiff_t n, ptrdiff_t columns, const double *cs, ptrdiff_t step,
+                                double *u, double *v, ptrdiff_t ld)
 {
-    const double c0 = cs[0], s0 = cs[1], c1 = cs[2], s1 = cs[3];
-    const double c2 = cs[4], s2 = cs[5], c3 = cs[6], s3 = cs[7];
-    for (ptrdiff_t i = 0; i < n; i++) {
-        double t = u[i], x = c0 * t + s0 * v0[i];
-        v0[i] = c0 * v0[i] - s0 * t;
-        t = c1 * x + s1 * v1[i];
-        v1[i] = c1 * v1[i] - s1 * x;
-        x = c2 * t + s2 * v2[i];
-        v2[i] = c2 * v2[i] - s2 * t;
-        u[i] = c3 * x + s3 * v3[i];
-        v3[i] = c3 * v3[i] - s3 * x;
+    ptrdiff_t i = 0;
+#if defined(__GNUC__)
+    for (; i + WIDTH <= n; i += WIDTH) {
+        wide v0 = load_f64(v + i), v1 = load_f64(v + ld + i);
+        wide v2 = load_f64(v + 2 * ld + i), v3 = load_f64(v + 3 * ld + i);
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            const double *a = cs + j * step;
+            wide t = load_f64(u + j * ld + i), x = a[0] * t + a[1] * v0;
+            v0 = a[0] * v0 - a[1] * t;
+            t = a[2] * x + a[3] * v1;
+            v1 = a[2] * v1 - a[3] * x;
+            x = a[4] * t + a[5] * v2;
+            v2 = a[4] * v2 - a[5] * t;
+            t = a[6] * x + a[7] * v3;
+            v3 = a[6] * v3 - a[7] * x;
+            memcpy(u + j * ld + i, &t, sizeof t);
+        }
+        memcpy(v + i, &v0, sizeof v0);
+        memcpy(v + ld + i, &v1, sizeof v1);
+        memcpy(v + 2 * ld + i, &v2, sizeof v2);
+        memcpy(v + 3 * ld + i, &v3, sizeof v3);
     }
+#endif
+    for (; i < n; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            for (ptrdiff_t k = 0; k < 4; k++) {
+                const double c = cs[j * step + 2 * k], b = cs[j * step + 2 * k + 1];
+                double *x = u + j * ld + i, *w = v + k * ld + i, t = *x;
+                *x = c * t + b * *w;
+                *w = c * *w - b * t;
+            }
 }
 
 CLONED void creg_add4(ptrdiff_t n, const double *a, const double *restrict u0,

@@ -62,8 +62,8 @@ cdef extern from "leaves.h" nogil:
     double creg_sum(Py_ssize_t n, const double* u)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
     void creg_rotate(Py_ssize_t n, double c, double s, double* u, double* v)
-    void creg_rotate4(Py_ssize_t n, const double* cs, double* u, double* v0, double* v1,
-                      double* v2, double* v3)
+    void creg_rotate_columns(Py_ssize_t n, Py_ssize_t columns, const double* cs, Py_ssize_t step,
+                             double* u, double* v, Py_ssize_t ld)
     void creg_add4(Py_ssize_t n, const double* a, const double* u0, const double* u1,
                    const double* u2,
                    const double* u3, double* v)

@@ -11,69 +11,55 @@ factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
 from libc.math cimport INFINITY, fabs, fmax
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 
 from creg._data cimport leaves
-from creg._data.design cimport DesignView
 from creg._lasso.factor cimport Factor
+from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
-cdef double DENSE_GAIN = 8.0   # a stored entry of a sparse column costs so many of a Gram row
 
 
 cdef class ActiveSet:
-    """The working set's Gram block, factor and states.
+    """States and factor of a working set; `norm_y` is the scale of correlations."""
 
-    norm_y : the scale of correlations; view : a sparse one, to multiply by where that is cheaper
-    than by the Gram block (its `entries` and `features` are WorkingGram's to fill)
-    """
-
-    def __init__(self, double norm_y, DesignView view=None):
-        cdef double[::1] corner = np.empty(BLOCK * BLOCK), sums
-        if view is not None and view.storage.is_sparse():
-            sums = np.empty(view.n_samples)
-            self.view, self._sums, self.sum.q = view, sums.base, &sums[0]
+    def __init__(self, WorkingGram gram, double norm_y):
+        self.gram = gram
         self.norm_y = norm_y
-        self.factor = Factor(32, BLOCK)
-        self._arrays = {"corner": corner}
-        self.corner = &corner[0]
+        self.factor = Factor()
         self.reserve(32)
 
     def reserve(self, Py_ssize_t capacity):
         """Room for so many features; what is there stays."""
-        cdef double[:, ::1] G
         if capacity <= self.capacity:
             return
-        # beyond some size copying costs less than room that is never used
-        capacity = max(capacity, 2 * self.capacity if self.capacity < 2048 else
-                       self.capacity + self.capacity // 2)
-        kept = self._arrays
-        G = np.empty((capacity, capacity))
-        if self.size:
-            np.asarray(G)[:self.size, :self.size] = kept["G"][:self.size, :self.size]
-        arrays = {"corner": kept["corner"], "G": np.asarray(G)}
+        self.factor.reserve(capacity)
+        kept, arrays = self._arrays, {"corner": np.empty(self.factor.block_width**2)}
         for name, dtype in _VECTORS.items():
             arrays[name] = np.zeros(capacity, dtype=dtype)
             if self.size:
                 arrays[name][:self.size] = kept[name][:self.size]
-        self._arrays, self.capacity, self.G = arrays, capacity, &G[0, 0]
-        self.factor.reserve(capacity)
+        self._arrays, self.capacity = arrays, capacity
         self._point_to(arrays)
+
+    cdef extend(self):
+        """As many features as the Gram block has."""
+        self.reserve(self.gram.capacity)
+        self.size = self.gram.size
 
     cdef _point_to(self, arrays):
         self.w, self.c, self.t = _real(arrays["w"]), _real(arrays["c"]), _real(arrays["t"])
         self.rho, self.norm = _real(arrays["rho"]), _real(arrays["norm"])
         self.lower, self.upper = _real(arrays["lower"]), _real(arrays["upper"])
         self.delta, self.shift = _real(arrays["delta"]), _real(arrays["shift"])
-        self.d, self.product = _real(arrays["d"]), _real(arrays["product"])
+        self.d, self.corner = _real(arrays["d"]), _real(arrays["corner"])
         self.kept_w, self.kept_c = _real(arrays["kept_w"]), _real(arrays["kept_c"])
         self.state, self.target = _state(arrays["state"]), _state(arrays["target"])
         self.kept_state = _state(arrays["kept_state"])
         self.dependent, self.accepted = _flag(arrays["dependent"]), _flag(arrays["accepted"])
         self.active, self.changed = _index(arrays["active"]), _index(arrays["changed"])
-        self.features = _index(arrays["features"])
         self.spare, self.leaving = _index(arrays["spare"]), _index(arrays["leaving"])
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
@@ -105,39 +91,8 @@ cdef class ActiveSet:
             k = self.active[i]
             self.w[k] += self.d[i]
             self.d[i] = -self.d[i]
-        self.add_rows(self.active, self.d, size, self.c)
+        self.gram.add_rows(self.active, self.d, size, self.c)
         self.n_solves += 1
-
-    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
-                       double* out) noexcept nogil:
-        """out += sum_i a_i G_(rows_i)."""
-        cdef Py_ssize_t i = 0, m = self.capacity
-        if self.view is not None and <double> count * self.size > DENSE_GAIN * (
-                self.entries + self.view.n_samples):
-            self.add_through_design(rows, a, count, out)
-            return
-        while i + 4 <= count:
-            leaves.creg_add4(self.size, a + i, self.G + rows[i] * m, self.G + rows[i + 1] * m,
-                             self.G + rows[i + 2] * m, self.G + rows[i + 3] * m, out)
-            i += 4
-        while i < count:
-            leaves.creg_add(self.size, a[i], self.G + rows[i] * m, out)
-            i += 1
-
-    cdef void add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
-                                 double* out) noexcept nogil:
-        """out += Z_W'S (sum_i a_i z_(rows_i))."""
-        cdef Py_ssize_t i, j
-        memset(self.sum.q, 0, self.view.n_samples * sizeof(double))
-        for i in range(count):
-            j = self.features[rows[i]]
-            if a[i] != 0.0:
-                self.view.storage.axpy(j, a[i] * self.view._scale[j], self.view._shift[j],
-                                       self.view.s, self.sum.q)
-        self.view.recentre(&self.sum)
-        self.view.correlations(&self.sum, self.features, self.size, self.product)
-        for i in range(self.size):
-            out[i] += self.product[i]
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
         """Move the changed features to their targets."""
@@ -170,7 +125,7 @@ cdef class ActiveSet:
         cdef double change = self.w[k] - w
         self.w[k] = w
         if change != 0.0:
-            leaves.creg_add(self.size, change, self.G + k * self.capacity, self.c)
+            leaves.creg_add(self.size, change, self.gram.row(k), self.c)
 
     cdef void drop(self) noexcept nogil:
         """Take what is not free any more out of the factor."""
@@ -199,10 +154,10 @@ cdef class ActiveSet:
 
     cdef void append(self, Py_ssize_t count) noexcept nogil:
         """Free the first `count` changed features, but for those that depend on the free ones."""
-        cdef Py_ssize_t start = 0, width, i, j, k, kept, m = self.capacity
+        cdef Py_ssize_t start = 0, width, i, j, k, kept
         cdef Py_ssize_t size, ld = self.factor.capacity
         cdef double* block = self.factor.block
-        cdef double* row
+        cdef const double* row
         kept = 0
         for i in range(count):
             if not self.is_free(self.changed[i]):
@@ -210,10 +165,10 @@ cdef class ActiveSet:
                 kept += 1
         count = kept
         while start < count:
-            width = min(<Py_ssize_t> BLOCK, count - start)
+            width = min(self.factor.block_width, count - start)
             size = self.factor.size
             for j in range(width):
-                row = self.G + self.changed[start + j] * m
+                row = self.gram.row(self.changed[start + j])
                 for i in range(size):
                     block[j * ld + i] = row[self.active[i]]
                 for i in range(width):
@@ -233,9 +188,9 @@ cdef class ActiveSet:
 
     cdef void refactor(self) noexcept nogil:
         """The factor of the free features afresh; what depends on others is set free no more."""
-        cdef Py_ssize_t i, j, k, size = 0, m = self.capacity, ld = self.factor.capacity
+        cdef Py_ssize_t i, j, k, size = 0, ld = self.factor.capacity
         cdef double* L = self.factor.L
-        cdef double* row
+        cdef const double* row
         cdef Py_ssize_t* changed
         for k in range(self.size):
             if self.is_free(k):
@@ -243,7 +198,7 @@ cdef class ActiveSet:
                 size += 1
         self.factor.clear(size)
         for j in range(size):
-            row = self.G + self.active[j] * m
+            row = self.gram.row(self.active[j])
             for i in range(j, size):
                 L[j * ld + i] = row[self.active[i]]
             L[j * ld + j] += self.rho[self.active[j]]
@@ -270,11 +225,13 @@ cdef class ActiveSet:
         """
         cdef Py_ssize_t i, j, leaving, size, rounds = self.factor.size + 1
         cdef double rate, limit, x
+        cdef const double* row
         while rounds > 0:
             rounds -= 1
             size, x, leaving = self.factor.size, 1.0, -1
+            row = self.gram.row(k)
             for i in range(size):
-                self.d[i] = self.G[k * self.capacity + self.active[i]]
+                self.d[i] = row[self.active[i]]
             self.factor.solve(self.d)
             for i in range(size):
                 j = self.active[i]
@@ -290,7 +247,7 @@ cdef class ActiveSet:
                 self.d[i] *= x * self.w[k]
                 self.w[self.active[i]] += self.d[i]
                 self.d[i] = -self.d[i]
-            self.add_rows(self.active, self.d, size, self.c)
+            self.gram.add_rows(self.active, self.d, size, self.c)
             self.place(k, (1.0 - x) * self.w[k])
             if leaving < 0:
                 return
@@ -350,8 +307,10 @@ cdef class ActiveSet:
         """
         cdef Py_ssize_t i, k, leaving = -1, size = self.factor.size
         cdef double limit, rate, x = self.room(worst, s)
+        cdef const double* row
+        row = self.gram.row(worst)
         for i in range(size):
-            self.d[i] = self.G[worst * self.capacity + self.active[i]]
+            self.d[i] = row[self.active[i]]
         self.factor.solve(self.d)
         for i in range(size):
             k = self.active[i]
@@ -368,7 +327,7 @@ cdef class ActiveSet:
         for i in range(size):
             self.d[i] *= s * x
             self.w[self.active[i]] -= self.d[i]
-        self.add_rows(self.active, self.d, size, self.c)
+        self.gram.add_rows(self.active, self.d, size, self.c)
         self.place(worst, self.w[worst] + s * x)
         if leaving < 0:
             self.settle(worst)
@@ -418,11 +377,11 @@ cdef class ActiveSet:
 
 
 _VECTORS = {
-    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d", "product",
+    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d",
                      "kept_w", "kept_c"), np.float64),
     **dict.fromkeys(("state", "target", "kept_state"), np.int8),
     **dict.fromkeys(("dependent", "accepted"), np.uint8),
-    **dict.fromkeys(("active", "changed", "spare", "leaving", "features"), np.intp),
+    **dict.fromkeys(("active", "changed", "spare", "leaving"), np.intp),
 }
 
 

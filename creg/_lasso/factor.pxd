@@ -1,5 +1,6 @@
 cdef class Factor:
     cdef readonly Py_ssize_t size
+    cdef readonly long long n_appended, n_deleted
     cdef Py_ssize_t length         # rows of L, those of deleted features among them
     cdef Py_ssize_t capacity       # leading dimension of L
     cdef double* L                 # lower, column-major
@@ -8,7 +9,7 @@ cdef class Factor:
     cdef double* block             # (capacity, block_width) of a block being appended or deleted
     cdef double* column            # (capacity,)
     cdef double* rotations         # (PANEL, block_width, 2)
-    cdef Py_ssize_t block_width
+    cdef Py_ssize_t block_width    # columns that enter or leave at once
 
     cdef Py_ssize_t append(self, double* cross, double* corner, Py_ssize_t k, double tolerance,
                            unsigned char* accepted) noexcept nogil

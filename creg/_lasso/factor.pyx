@@ -33,14 +33,10 @@ cdef enum:
 
 
 cdef class Factor:
-    """L, with room for `capacity` rows and blocks of `block_width` new ones.
+    """L, with room for `capacity` rows and blocks of `block_width` new ones, more of more.
 
     What is deleted stays as a row and column of the identity until many are.
     """
-
-    def __init__(self, Py_ssize_t capacity, Py_ssize_t block_width):
-        self.block_width = block_width
-        self.reserve(capacity)
 
     def reserve(self, Py_ssize_t capacity):
         """Make room; what is there stays."""
@@ -48,6 +44,7 @@ cdef class Factor:
         cdef Py_ssize_t[::1] slots
         if capacity <= self.capacity:
             return
+        self.block_width = min(max(capacity // 16, 32), 256)
         buffer = np.empty(capacity * capacity)
         work = np.empty((capacity + 2 * PANEL) * self.block_width + capacity)
         slots = np.arange(capacity)
@@ -125,11 +122,13 @@ cdef class Factor:
             kept += 1
         self.size += kept
         self.length += kept
+        self.n_appended += kept
         return kept
 
     cdef void delete(self, const Py_ssize_t* gone, Py_ssize_t count) noexcept nogil:
         """Delete the features in the listed places, ascending."""
         cdef Py_ssize_t start = 0, width, i, kept, k
+        self.n_deleted += count
         while start < count:
             width = min(self.block_width, count - start)
             self._take_out(gone + start, width)
@@ -169,6 +168,7 @@ cdef class Factor:
     cdef void _rotate(self, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
         """L L' + B B' = L' L'' for the columns from `first` on, B the first columns of `block`."""
         cdef Py_ssize_t n = self.length, ld = self.capacity, start = first, stop, low, rows, j, k
+        cdef Py_ssize_t step = 2 * self.block_width
         cdef const double* pair
         cdef double* u
         cdef double* v
@@ -178,19 +178,16 @@ cdef class Factor:
             low = stop
             while low < n:
                 rows = min(<Py_ssize_t> TILE, n - low)
-                for j in range(start, stop):
-                    u = self.L + j * ld + low
-                    pair = self.rotations + 2 * (j - start) * self.block_width
-                    k = 0
-                    while k + 4 <= count:
-                        v = self.block + k * ld + low
-                        leaves.creg_rotate4(rows, pair + 2 * k, u, v, v + ld, v + 2 * ld,
-                                            v + 3 * ld)
-                        k += 4
-                    while k < count:
-                        leaves.creg_rotate(rows, pair[2 * k], pair[2 * k + 1], u,
-                                           self.block + k * ld + low)
-                        k += 1
+                u, v, k = self.L + start * ld + low, self.block + low, 0
+                while k + 4 <= count:
+                    leaves.creg_rotate_columns(rows, stop - start, self.rotations + 2 * k, step,
+                                               u, v + k * ld, ld)
+                    k += 4
+                while k < count:
+                    for j in range(stop - start):
+                        pair = self.rotations + j * step + 2 * k
+                        leaves.creg_rotate(rows, pair[0], pair[1], u + j * ld, v + k * ld)
+                    k += 1
                 low += rows
             start = stop
 
