@@ -22,6 +22,9 @@ cdef class ActiveSet:
     cdef readonly Factor factor        # of G_AA + diag(rho_A), in the order of `active`
     cdef readonly long long n_solves
     cdef readonly long long n_failures
+    cdef readonly bint iterative       # no factor: conjugate gradients
+    cdef Py_ssize_t most_steps, last_steps
+    cdef Py_ssize_t fewest, tries      # exchanges of a round so far; rounds left without fewer
     cdef double norm_y
     cdef double* w
     cdef double* c                     # <z_j, r>
@@ -52,6 +55,11 @@ cdef class ActiveSet:
 
     cdef extend(self)
     cdef void refactor(self) noexcept nogil
+    cdef void refactor_by(self, bint iterative) noexcept nogil
+    cdef void collect(self) noexcept nogil
+    cdef bint solve(self, double* d) noexcept nogil
+    cdef bint choose_iterative(self) noexcept nogil
+    cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
     cdef _point_to(self, arrays)
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
     cdef void newton(self) noexcept nogil
@@ -63,6 +71,7 @@ cdef class ActiveSet:
     cdef void restore(self) noexcept nogil
     cdef void classify(self, Py_ssize_t start) noexcept nogil
     cdef void forget_dependence(self) noexcept nogil
+    cdef void forget_counts(self) noexcept nogil
     cdef void absorb(self, Py_ssize_t k) noexcept nogil
     cdef void settle(self, Py_ssize_t k) noexcept nogil
     cdef double room(self, Py_ssize_t k, double s) noexcept nogil

@@ -16,10 +16,14 @@ from libc.string cimport memcpy
 import numpy as np
 
 from creg._data cimport leaves
+from creg._lasso.conjugate_gradient cimport solve as conjugate_gradients
 from creg._lasso.factor cimport Factor
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
+cdef double FEWEST_ITERATIVE = 500.0
+cdef double SOLVES = 3.0
+cdef double BLOCKED = 30.0
 
 
 cdef class ActiveSet:
@@ -86,13 +90,45 @@ cdef class ActiveSet:
         cdef Py_ssize_t i, k, size = self.factor.size
         for i in range(size):
             self.d[i] = self.right_hand_side(self.active[i])
-        self.factor.solve(self.d)
+        if not self.solve(self.d):
+            self.newton()
+            return
         for i in range(size):
             k = self.active[i]
             self.w[k] += self.d[i]
             self.d[i] = -self.d[i]
         self.gram.add_rows(self.active, self.d, size, self.c)
         self.n_solves += 1
+
+    cdef bint solve(self, double* d) noexcept nogil:
+        """d := (G_AA + diag(rho_A))^-1 d; False, d as it was, where the factor has been made for
+        it first and the active set may be another."""
+        cdef Py_ssize_t steps
+        if not self.iterative:
+            self.factor.solve(d)
+            return True
+        steps = conjugate_gradients(self.gram, self.active, self.factor.size, self.rho,
+                                    self.most_steps, d, self.factor.block)
+        if steps >= 0:
+            self.last_steps = max(steps, self.last_steps - self.last_steps // 8)
+            return True
+        self.last_steps = 2 * self.most_steps
+        self.refactor_by(False)
+        return False
+
+    cdef bint choose_iterative(self) noexcept nogil:
+        """Whether conjugate gradients are expected to take less work than factors do."""
+        cdef double size = self.factor.size
+        cdef Py_ssize_t i
+        if not self.gram.is_sparse or size < FEWEST_ITERATIVE:
+            return False
+        for i in range(self.factor.size):
+            if not self.rho[self.active[i]] > 0.0:
+                return False
+        # SOLVES of them for each factor, whose multiplications are BLOCKED times as fast
+        self.most_steps = <Py_ssize_t> (
+            size * size * size / 3.0 / (SOLVES * BLOCKED * self.gram.cost()))
+        return self.most_steps > self.last_steps
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
         """Move the changed features to their targets."""
@@ -120,6 +156,10 @@ cdef class ActiveSet:
             if self.dependent[k] == DEPENDS:
                 self.dependent[k] = DEPENDED
 
+    cdef void forget_counts(self) noexcept nogil:
+        """The next round's exchanges are not compared with those before."""
+        self.fewest, self.tries = self.size + 1, 2
+
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil:
         """w_k := w."""
         cdef double change = self.w[k] - w
@@ -138,8 +178,9 @@ cdef class ActiveSet:
             else:
                 kept += 1
         limit = 1e3 + kept * kept * (kept / 9.0 + 8.0)
-        if work > limit:
-            self.refactor()
+        if work > limit and not self.iterative:
+            self.collect()
+            self.refactor_by(False)
             return
         kept = gone = 0
         for i in range(size):
@@ -150,7 +191,10 @@ cdef class ActiveSet:
             else:
                 self.leaving[gone] = i
                 gone += 1
-        self.factor.delete(self.leaving, gone)
+        if self.iterative:
+            self.factor.clear(kept)
+        else:
+            self.factor.delete(self.leaving, gone)
 
     cdef void append(self, Py_ssize_t count) noexcept nogil:
         """Free the first `count` changed features, but for those that depend on the free ones."""
@@ -164,6 +208,9 @@ cdef class ActiveSet:
                 self.changed[kept] = self.changed[i]
                 kept += 1
         count = kept
+        if self.iterative:
+            self.append_unfactored(count)
+            return
         while start < count:
             width = min(self.factor.block_width, count - start)
             size = self.factor.size
@@ -186,17 +233,38 @@ cdef class ActiveSet:
                     self.dependent[k] = DEPENDS
             start += width
 
+    cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil:
+        cdef Py_ssize_t i, k, size = self.factor.size
+        for i in range(count):
+            k = self.changed[i]
+            self.state[k] = self.target[k]
+            self.active[size + i] = k
+        self.factor.clear(size + count)
+
     cdef void refactor(self) noexcept nogil:
-        """The factor of the free features afresh; what depends on others is set free no more."""
-        cdef Py_ssize_t i, j, k, size = 0, ld = self.factor.capacity
-        cdef double* L = self.factor.L
-        cdef const double* row
-        cdef Py_ssize_t* changed
+        """The factor of the free features afresh, or none where conjugate gradients do."""
+        self.collect()
+        self.refactor_by(self.choose_iterative())
+
+    cdef void collect(self) noexcept nogil:
+        """The free features into `active`, in ascending order."""
+        cdef Py_ssize_t k, size = 0
         for k in range(self.size):
             if self.is_free(k):
                 self.active[size] = k
                 size += 1
         self.factor.clear(size)
+
+    cdef void refactor_by(self, bint iterative) noexcept nogil:
+        """The factor of `active`; what depends on others is set free no more."""
+        cdef Py_ssize_t i, j, k, size = self.factor.size, ld = self.factor.capacity
+        cdef double* L = self.factor.L
+        cdef const double* row
+        cdef Py_ssize_t* changed
+        self.iterative = iterative
+        if iterative:
+            self.forget_dependence()
+            return
         for j in range(size):
             row = self.gram.row(self.active[j])
             for i in range(j, size):

@@ -148,7 +148,7 @@ cdef class Factor:
             self._compact()
 
     cdef void _take_out(self, const Py_ssize_t* gone, Py_ssize_t count) noexcept nogil:
-        """The columns of deleted features into `block`, rows and columns of the identity instead."""
+        """The columns of deleted features into `block`, those of the identity in their place."""
         cdef Py_ssize_t n = self.length, ld = self.capacity, i, k, q
         cdef double* old
         cdef double* column

@@ -26,15 +26,18 @@ cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) no
     """Make every state consistent; STALLED where halved steps do not get there either.
 
     refine: solve at least once, however small the right-hand side.
-    brief: one exchange and one solve, if that leads to a feasible point; INTERRUPTED then.
+    brief: one exchange and one solve, if that leads to a feasible point; INTERRUPTED then.  STALLED
+    where the exchanges of brief calls since `forget_counts` grow.
     """
     cdef long long last = a.n_solves + max_solves
     cdef Py_ssize_t k
     cdef Status status
     for k in range(a.size):
         a.shift[k] = 0.0
+    if brief:
+        return pivot(a, last, refine, True)
     a.keep()
-    status = pivot(a, last, refine, brief)
+    status = pivot(a, last, refine, False)
     if status != STALLED:
         return status
     a.n_failures += 1
@@ -47,6 +50,8 @@ cdef Status halve(ActiveSet a, long long last) noexcept nogil:
     cdef double done = 0.0, step = 0.25
     cdef Py_ssize_t k
     cdef Status status
+    if a.iterative:
+        a.refactor_by(False)
     find_delta(a)
     while done < 1.0:
         step = fmin(step, 1.0 - done)
@@ -95,8 +100,10 @@ cdef void find_delta(ActiveSet a) noexcept nogil:
 
 cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept nogil:
     """Rounds until consistent; STALLED as soon as the exchanges grow."""
-    cdef Py_ssize_t count, firm = 0, best = a.size + 1, tries = 2, swaps = 0
+    cdef Py_ssize_t count, firm = 0, swaps = 0
     cdef bint solved = not refine and is_stationary(a)
+    if not brief:
+        a.forget_counts()
     while True:
         if not solved:
             if a.n_solves >= last:
@@ -111,17 +118,17 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
             if swaps < MOST_SWAPS and a.exchange_worst_dependent():
                 continue
             return CONVERGED
-        if firm > 2 * best + 4:
+        if firm > 2 * a.fewest + 4:
             return STALLED
         if firm == 0:
             swaps += 1
             if swaps >= MOST_SWAPS:
                 return STALLED
-        elif firm < best:
-            best, tries = firm, 2
+        elif firm < a.fewest:
+            a.fewest, a.tries = firm, 2
         else:
-            tries -= 1
-            if tries < 0:
+            a.tries -= 1
+            if a.tries < 0:
                 return STALLED
         a.exchange(count)
 

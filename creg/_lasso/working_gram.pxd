@@ -8,7 +8,7 @@ cdef class WorkingGram:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t capacity      # leading dimension of G
     cdef readonly bint stored
-    cdef bint is_sparse                    # and there is no whole
+    cdef readonly bint is_sparse           # and there is no whole
     cdef double* G                         # row-major, both triangles; NULL where not stored
     cdef Py_ssize_t* features
     cdef double entries                    # stored in X, of the columns
@@ -27,6 +27,7 @@ cdef class WorkingGram:
     cdef double* offset                    # sparse X: what is subtracted from every entry
     cdef double* line                      # (capacity,)
     cdef Residual sum
+    cdef Py_ssize_t* chosen                # (capacity,) columns of X
     cdef double* block                     # (new columns, size) products
     cdef Py_ssize_t block_capacity
     cdef dict _arrays
@@ -45,3 +46,9 @@ cdef class WorkingGram:
     cdef void _store(self, Py_ssize_t count) noexcept nogil
     cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                                   double* out) noexcept nogil
+    cdef double square_of(self, Py_ssize_t k) noexcept nogil
+    cdef double cost(self) noexcept nogil
+    cdef void multiply(self, const Py_ssize_t* rows, Py_ssize_t count, const double* x,
+                       double* out) noexcept nogil
+    cdef void _combine(self, const Py_ssize_t* columns, Py_ssize_t count,
+                       const double* a) noexcept nogil

@@ -80,7 +80,7 @@ cdef class WorkingGram:
     cdef _reserve(self, Py_ssize_t size):
         """Room for so many features."""
         cdef double[:, ::1] G
-        cdef Py_ssize_t[::1] features
+        cdef Py_ssize_t[::1] features, chosen
         cdef double[::1] reals
         cdef Py_ssize_t capacity = self.capacity
         if size <= capacity:
@@ -93,6 +93,9 @@ cdef class WorkingGram:
             features.base[:self.size] = np.asarray(kept["features"])[:self.size]
             reals.base[:self.size] = np.asarray(kept["reals"])[:self.size]
         self.features, self.offset, self.line = &features[0], &reals[0], &reals[capacity]
+        if self.is_sparse:
+            chosen = np.empty(capacity, dtype=np.intp)
+            self.chosen, kept["chosen"] = &chosen[0], chosen
         kept["features"], kept["reals"] = features, reals
         if self.is_sparse and capacity > LARGEST_SPARSE:
             self.stored, self.G = False, NULL
@@ -254,14 +257,39 @@ cdef class WorkingGram:
     cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                                   double* out) noexcept nogil:
         """out += Z_W'S (sum_i a_i z_(rows_i))."""
+        cdef Py_ssize_t i
+        for i in range(count):
+            self.chosen[i] = self.features[rows[i]]
+        self._combine(self.chosen, count, a)
+        self.view.correlations(&self.sum, self.features, self.size, self.line)
+        for i in range(self.size):
+            out[i] += self.line[i]
+
+    cdef double square_of(self, Py_ssize_t k) noexcept nogil:
+        """||z_k||^2."""
+        return self.view._norm2[self.features[k]]
+
+    cdef double cost(self) noexcept nogil:
+        """Multiplications of one product through the design with all of the working set."""
+        return 2.0 * (self.entries + self.view.n_samples)
+
+    cdef void multiply(self, const Py_ssize_t* rows, Py_ssize_t count, const double* x,
+                       double* out) noexcept nogil:
+        """out := G_AA x, A the listed features, through the design; both are (count,)."""
+        cdef Py_ssize_t i
+        for i in range(count):
+            self.chosen[i] = self.features[rows[i]]
+        self._combine(self.chosen, count, x)
+        self.view.correlations(&self.sum, self.chosen, count, out)
+
+    cdef void _combine(self, const Py_ssize_t* columns, Py_ssize_t count,
+                       const double* a) noexcept nogil:
+        """sum := S (sum_i a_i z_(columns_i))."""
         cdef Py_ssize_t i, j
         memset(self.sum.q, 0, self.view.n_samples * sizeof(double))
         for i in range(count):
-            j = self.features[rows[i]]
+            j = columns[i]
             if a[i] != 0.0:
                 self.view.storage.axpy(j, a[i] * self.view._scale[j], self.view._shift[j],
                                        self.view.s, self.sum.q)
         self.view.recentre(&self.sum)
-        self.view.correlations(&self.sum, self.features, self.size, self.line)
-        for i in range(self.size):
-            out[i] += self.line[i]

@@ -113,12 +113,9 @@ cdef class WorkingSetSolver(Certifier):
         cdef Status status = CONVERGED
         cdef int stalls = 0
         cdef bint worse
-        self.n_brief = MOST_BRIEF
         if self.descending:
             self._resume_pivoting()
-        self._approach(l1, l2, last)
-        self.best_objective, self.best_gap = INFINITY, INFINITY
-        self._keep_best(INFINITY)
+        self._begin(l1, l2, last)
         while True:
             if self.n_working:
                 status = self._minimise(target, last - self.n_iter())
@@ -158,6 +155,35 @@ cdef class WorkingSetSolver(Certifier):
             self._begin_descending()
             gap = self._check(tolerance)
         return gap, self.n_iter() - first, <int> status
+
+    cdef _begin(self, double l1, double l2, long long last):
+        """Approach the penalties; from nothing where the state is worse than nothing."""
+        self.n_brief = 0
+        self.best_objective, self.best_gap = INFINITY, INFINITY
+        self._approach(l1, l2, last)
+        if self.pivoting is not None and not self._objective() <= (
+                1.0 + 1e-9) * 0.5 * self.norm_y * self.norm_y and self._can_be_zero():
+            self.start(np.zeros(self.view.n_features))
+            self._approach(l1, l2, last)
+        self._keep_best(INFINITY)
+        self.n_brief = MOST_BRIEF
+
+    cdef bint _can_be_zero(self) noexcept:
+        cdef Py_ssize_t k, j
+        for k in range(self.n_working):
+            j = self.working[k]
+            if not lower_of(&self.descent.penalty, j) <= 0.0 <= upper_of(&self.descent.penalty, j):
+                return False
+        return True
+
+    cdef double _objective(self) noexcept:
+        cdef Py_ssize_t k, j
+        cdef double objective = self.half_squared_residual
+        cdef const Penalty* penalty = &self.descent.penalty
+        for k in range(self.n_working):
+            j = self.working[k]
+            objective += value(self.descent.w[j], threshold(penalty, j), ridge_of(penalty, j))
+        return objective
 
     cdef _set_penalty(self, double l1, double l2, double reach):
         """The penalties in force; candidates will be those that may violate at the l1 `reach`."""
@@ -226,12 +252,8 @@ cdef class WorkingSetSolver(Certifier):
 
     cdef bint _keep_best(self, double gap) except -1:
         """Remember this state if its objective is no worse than the best at this penalty."""
-        cdef Py_ssize_t k, j
-        cdef double objective = self.half_squared_residual
-        cdef const Penalty* penalty = &self.descent.penalty
-        for k in range(self.n_working):
-            j = self.working[k]
-            objective += value(self.descent.w[j], threshold(penalty, j), ridge_of(penalty, j))
+        cdef Py_ssize_t k
+        cdef double objective = self._objective()
         if not objective < INFINITY:
             if self.best_objective == INFINITY:
                 self.n_best = 0
@@ -245,12 +267,16 @@ cdef class WorkingSetSolver(Certifier):
                 self.best_coef[k] = self.descent.w[self.working[k]]
         return True
 
-    cdef _begin_descending(self):
-        """From the best state at this penalty, by coordinate descent until the next."""
+    cdef _back_to_best(self):
+        """The coefficients of the best state at this penalty."""
         cdef Py_ssize_t k
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.best_coef[k] if k < self.n_best else 0.0
         self.descent.refresh(&self.active[0], self.support())
+
+    cdef _begin_descending(self):
+        """From the best state at this penalty, by coordinate descent until the next."""
+        self._back_to_best()
         self.descending = True
 
     def nonzero(self):
@@ -321,8 +347,15 @@ cdef class WorkingSetSolver(Certifier):
         cdef Py_ssize_t k
         cdef bint brief = self.n_brief > 0 and <double> self.pivoting.factor.size * \
             self.pivoting.factor.size > self.view.storage.size and not self.refine
+        if brief and self.n_brief == MOST_BRIEF:
+            self.pivoting.forget_counts()
         with nogil:
             status = pivot_until_consistent(self.pivoting, max_solves, self.refine, brief)
+        if brief and status == STALLED:
+            self.n_brief = 0
+            self._back_to_best()
+            self._resume_pivoting()
+            return self._pivot(max_solves)
         self.refine = False
         self.n_brief -= brief
         PyErr_CheckSignals()

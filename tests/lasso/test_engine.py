@@ -65,7 +65,7 @@ def test_factor_after_many_features_left_at_once(layout) -> None:
     assert solver.pivoting.factor.n_deleted > 400
 
 
-@pytest.mark.parametrize("l2", [0.0, 0.05])
+@pytest.mark.parametrize("l2", [0.0, 1e-4, 0.05])
 def test_a_large_sparse_working_set_has_no_block(l2) -> None:
     rng = np.random.default_rng(3)
     X = rng.standard_normal((120, 2300)) * (rng.random((120, 2300)) < 0.05)
@@ -76,11 +76,25 @@ def test_a_large_sparse_working_set_has_no_block(l2) -> None:
     assert not solver.block.stored
     path = solve_path(solver, kernel.l1_max * np.array([0.5, 0.05, 0.01]), l2)
     assert_optimal(kernel, path, l2)
-    if l2:
-        assert_factor(kernel, solver, l2)
+    assert solver.pivoting.iterative == (l2 == 0.05)
     (other,) = solve_path(kernel.solver(pivoting=False), kernel.l1_max * np.array([0.05]), l2)
     objectives = [kernel.objective(coef, other.l1, l2) for coef in (path[1].coef, other.coef)]
     assert objectives[0] == pytest.approx(objectives[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("layout", ["F", "csc"])
+@pytest.mark.parametrize("l2", [1e-9, 1e-7])
+def test_a_start_that_leads_nowhere_is_dropped(l2, layout) -> None:
+    """Twenty times as many nonzeros as rows, beside a ridge that hardly counts."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((40, 800)) * (rng.random((40, 800)) < 0.1)
+    kernel = Kernel(X, X[:, :5].sum(axis=1) + rng.standard_normal(40), layout=layout)
+    solver = kernel.solver(pivoting=True)
+    solver.start(1e-3 * rng.standard_normal(800) * (kernel.view.norm2 > 0))
+    path = solve_path(solver, kernel.l1_max * np.array([0.5, 0.05, 0.01]), l2)
+    assert_optimal(kernel, path, l2)
+    solver.start(np.where(kernel.view.norm2 > 0, 1e30, 0.0))
+    assert_optimal(kernel, solve_path(solver, kernel.l1_max * np.array([0.1]), l2), l2)
 
 
 def test_factor_follows_another_l2() -> None:
