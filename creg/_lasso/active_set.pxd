@@ -44,13 +44,13 @@ cdef class ActiveSet:
     cdef Py_ssize_t* changed
     cdef Py_ssize_t* spare
     cdef double* corner                # (BLOCK, BLOCK)
-    cdef dict _arrays
+    cdef object _gram, _corner, _vectors
 
     cdef inline bint is_free(self, Py_ssize_t k) noexcept nogil:
         return self.state[k] == POSITIVE or self.state[k] == NEGATIVE
 
     cdef void refactor(self) noexcept nogil
-    cdef _point_to(self, arrays)
+    cdef _make_vectors(self, Py_ssize_t capacity)
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
     cdef void newton(self) noexcept nogil
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,

@@ -20,17 +20,36 @@ from creg._lasso.factor cimport Factor
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
 
+cdef enum:
+    REALS = 12   # vectors of each kind
+    INDICES = 3
+    FLAGS = 5
+
 
 cdef class ActiveSet:
-    """The working set's Gram block, factor and states; `norm_y` is the scale of correlations."""
+    """The working set's Gram block, factor and states.
 
-    def __init__(self, double norm_y):
-        cdef double[::1] corner = np.empty(BLOCK * BLOCK)
+    Parameters
+    ----------
+    norm_y : float
+        The scale of correlations.
+    gram : (n, n) ndarray, optional
+        The block of a working set of fixed size, which is referred to.
+    """
+
+    def __init__(self, double norm_y, const double[:, ::1] gram=None):
+        cdef Py_ssize_t capacity = 32 if gram is None else gram.shape[0]
+        cdef Py_ssize_t width = BLOCK if gram is None else min(<Py_ssize_t> BLOCK, capacity)
+        cdef double[::1] corner = np.empty(width * width)
         self.norm_y = norm_y
-        self.factor = Factor(32, BLOCK)
-        self._arrays = {"corner": corner}
-        self.corner = &corner[0]
-        self.reserve(32)
+        self.factor = Factor(capacity, width)
+        self._corner, self.corner = corner, &corner[0]
+        if gram is None:
+            self.reserve(capacity)
+            return
+        self._make_vectors(capacity)
+        self._gram, self.G = gram, <double*> &gram[0, 0]
+        self.size = self.capacity = capacity
 
     def reserve(self, Py_ssize_t capacity):
         """Room for so many features; what is there stays."""
@@ -38,31 +57,44 @@ cdef class ActiveSet:
         if capacity <= self.capacity:
             return
         capacity = max(capacity, 2 * self.capacity)
-        kept = self._arrays
         G = np.empty((capacity, capacity))
         if self.size:
-            np.asarray(G)[:self.size, :self.size] = kept["G"][:self.size, :self.size]
-        arrays = {"corner": kept["corner"], "G": np.asarray(G)}
-        for name, dtype in _VECTORS.items():
-            arrays[name] = np.zeros(capacity, dtype=dtype)
-            if self.size:
-                arrays[name][:self.size] = kept[name][:self.size]
-        self._arrays, self.capacity, self.G = arrays, capacity, &G[0, 0]
+            G.base[:self.size, :self.size] = np.asarray(self._gram)[:self.size, :self.size]
+        self._make_vectors(capacity)
+        self._gram, self.G, self.capacity = G, &G[0, 0], capacity
         self.factor.reserve(capacity)
-        self._point_to(arrays)
 
-    cdef _point_to(self, arrays):
-        self.w, self.c, self.t = _real(arrays["w"]), _real(arrays["c"]), _real(arrays["t"])
-        self.rho, self.norm = _real(arrays["rho"]), _real(arrays["norm"])
-        self.lower, self.upper = _real(arrays["lower"]), _real(arrays["upper"])
-        self.delta, self.shift = _real(arrays["delta"]), _real(arrays["shift"])
-        self.d = _real(arrays["d"])
-        self.kept_w, self.kept_c = _real(arrays["kept_w"]), _real(arrays["kept_c"])
-        self.state, self.target = _state(arrays["state"]), _state(arrays["target"])
-        self.kept_state = _state(arrays["kept_state"])
-        self.dependent, self.accepted = _flag(arrays["dependent"]), _flag(arrays["accepted"])
-        self.active, self.changed = _index(arrays["active"]), _index(arrays["changed"])
-        self.spare = _index(arrays["spare"])
+    cdef _make_vectors(self, Py_ssize_t capacity):
+        """All vectors, one after the other in one buffer, zeros beyond what there is."""
+        cdef char[::1] buffer = np.zeros(
+            capacity * (REALS * sizeof(double) + INDICES * sizeof(Py_ssize_t) + FLAGS),
+            dtype=np.int8)
+        cdef char* at = &buffer[0]
+        cdef double** reals[REALS]
+        cdef Py_ssize_t** indices[INDICES]
+        cdef signed char** flags[FLAGS]
+        cdef Py_ssize_t k
+        reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
+                    &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c]
+        indices[:] = [&self.active, &self.changed, &self.spare]
+        flags[:] = [&self.state, &self.target, &self.kept_state,
+                    <signed char**> &self.dependent, <signed char**> &self.accepted]
+        for k in range(REALS):
+            if self.size:
+                memcpy(at, reals[k][0], self.size * sizeof(double))
+            reals[k][0] = <double*> at
+            at += capacity * sizeof(double)
+        for k in range(INDICES):
+            if self.size:
+                memcpy(at, indices[k][0], self.size * sizeof(Py_ssize_t))
+            indices[k][0] = <Py_ssize_t*> at
+            at += capacity * sizeof(Py_ssize_t)
+        for k in range(FLAGS):
+            if self.size:
+                memcpy(at, flags[k][0], self.size)
+            flags[k][0] = <signed char*> at
+            at += capacity
+        self._vectors = buffer
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
         """States of the features from `start` on by their coefficients; then the factor afresh."""
@@ -384,32 +416,3 @@ cdef class ActiveSet:
         for i in range(entering):
             if self.state[self.changed[i]] == ZERO:
                 self.place(self.changed[i], 0.0)
-
-
-_VECTORS = {
-    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d",
-                     "kept_w", "kept_c"), np.float64),
-    **dict.fromkeys(("state", "target", "kept_state"), np.int8),
-    **dict.fromkeys(("dependent", "accepted"), np.uint8),
-    **dict.fromkeys(("active", "changed", "spare"), np.intp),
-}
-
-
-cdef double* _real(array):
-    cdef double[::1] view = array
-    return &view[0]
-
-
-cdef signed char* _state(array):
-    cdef signed char[::1] view = array
-    return &view[0]
-
-
-cdef unsigned char* _flag(array):
-    cdef unsigned char[::1] view = array
-    return &view[0]
-
-
-cdef Py_ssize_t* _index(array):
-    cdef Py_ssize_t[::1] view = array
-    return &view[0]
