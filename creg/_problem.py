@@ -288,6 +288,17 @@ class L1Problem:
         alpha = largest / self.data.view.n_samples * self.unit / self.penalty.l1_ratio
         return alpha * (1.0 + ALPHA_MAX_SLACK)
 
+    def solve_at(self, alpha: float, options: Options, start: Float | None = None) -> Solution:
+        """Solve at one alpha: what `solve` yields."""
+        narrow = self._narrow_solver(options) if start is None else None
+        with self._single_blas():
+            if narrow is None:
+                coef = None if start is None else self._to_kernel(start)
+                return next(self._solve_generally([alpha], options, coef))
+            if self._solve_narrow(narrow, alpha, options):
+                return self._narrow_solution(narrow)
+            return next(self._solve_generally([alpha], options, _finite(narrow.coef)))
+
     def solve(
         self, alphas: Sequence[float], options: Options, start: Float | None = None
     ) -> Iterator[Solution]:
@@ -314,12 +325,18 @@ class L1Problem:
     ) -> Iterator[Solution]:
         coef = None if start is None else self._to_kernel(start)
         narrow = self._narrow_solver(options) if start is None else None
+        done = 0
+        if narrow is not None:
+            while done < len(alphas) and self._solve_narrow(narrow, alphas[done], options):
+                yield self._narrow_solution(narrow)
+                done += 1
+            coef = _finite(narrow.coef)
+        yield from self._solve_generally(alphas[done:], options, coef)
+
+    def _solve_generally(
+        self, alphas: Sequence[float], options: Options, coef: Float | None
+    ) -> Iterator[Solution]:
         for k, alpha in enumerate(alphas):
-            if narrow is not None:
-                if self._solve_narrow(narrow, alpha, options):
-                    yield self._narrow_solution(narrow)
-                    continue
-                coef, narrow = narrow.coef, None
             following = alphas[k + 1] if k + 1 < len(alphas) else None
             if self._is_smooth(alpha):
                 yield self._solve_smooth(alpha, options, following is None)
@@ -530,6 +547,11 @@ class L1Problem:
             loss=loss * factor * unit,
             **facts,
         )
+
+
+def _finite(coef: Float) -> Float | None:
+    """A state to begin from, if it is one."""
+    return coef if np.isfinite(coef).all() else None
 
 
 def _has_no_unit(bound: float | Float) -> bool:

@@ -44,7 +44,8 @@ cdef class ActiveSet:
     cdef Py_ssize_t* changed
     cdef Py_ssize_t* spare
     cdef double* corner                # (BLOCK, BLOCK)
-    cdef object _gram, _corner, _vectors
+    cdef object _gram
+    cdef bytearray _corner, _vectors
 
     cdef inline bint is_free(self, Py_ssize_t k) noexcept nogil:
         return self.state[k] == POSITIVE or self.state[k] == NEGATIVE

@@ -10,8 +10,9 @@ A feature whose column depends on the free ones cannot be free beside them: it s
 factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.math cimport INFINITY, fabs, fmax
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -40,10 +41,10 @@ cdef class ActiveSet:
     def __init__(self, double norm_y, const double[:, ::1] gram=None):
         cdef Py_ssize_t capacity = 32 if gram is None else gram.shape[0]
         cdef Py_ssize_t width = BLOCK if gram is None else min(<Py_ssize_t> BLOCK, capacity)
-        cdef double[::1] corner = np.empty(width * width)
         self.norm_y = norm_y
         self.factor = Factor(capacity, width)
-        self._corner, self.corner = corner, &corner[0]
+        self._corner = PyByteArray_FromStringAndSize(NULL, width * width * sizeof(double))
+        self.corner = <double*> PyByteArray_AS_STRING(self._corner)
         if gram is None:
             self.reserve(capacity)
             return
@@ -66,14 +67,15 @@ cdef class ActiveSet:
 
     cdef _make_vectors(self, Py_ssize_t capacity):
         """All vectors, one after the other in one buffer, zeros beyond what there is."""
-        cdef char[::1] buffer = np.zeros(
-            capacity * (REALS * sizeof(double) + INDICES * sizeof(Py_ssize_t) + FLAGS),
-            dtype=np.int8)
-        cdef char* at = &buffer[0]
+        cdef Py_ssize_t size = capacity * (
+            REALS * sizeof(double) + INDICES * sizeof(Py_ssize_t) + FLAGS)
+        cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
+        cdef char* at = PyByteArray_AS_STRING(buffer)
         cdef double** reals[REALS]
         cdef Py_ssize_t** indices[INDICES]
         cdef signed char** flags[FLAGS]
         cdef Py_ssize_t k
+        memset(at, 0, size)
         reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
                     &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c]
         indices[:] = [&self.active, &self.changed, &self.spare]

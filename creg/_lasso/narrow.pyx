@@ -6,9 +6,10 @@ does not do (unpenalised features, a penalty at which pivoting stalls or roundin
 optimum) the general solver takes over.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport fabs, sqrt
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -16,10 +17,14 @@ from creg._data.design cimport DesignView, Residual
 from creg._data.status cimport CONVERGED
 from creg._lasso.active_set cimport ActiveSet
 from creg._lasso.certificate cimport DualPoint, duality_gap
-from creg._lasso.penalty cimport Penalty
+from creg._lasso.penalty cimport Penalty, limit
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
 
+cdef enum:
+    AT_ONCE = 64           # features up to which a far penalty needs no steps
+
 cdef double EPS = 2.220446049250313e-16
+cdef double STEP = 0.7     # of l1 on the way down to a far one
 
 
 cdef class NarrowSolver:
@@ -68,7 +73,6 @@ cdef class NarrowSolver:
     cdef Py_ssize_t count              # of features
     cdef double* w                     # the coefficients, and <z_j, r>: those of the active set
     cdef double* c
-    cdef double l2
     cdef bint begun
     cdef readonly bint usable
     cdef readonly double gap
@@ -76,19 +80,23 @@ cdef class NarrowSolver:
     cdef readonly double half_squared_residual
     cdef readonly double reads
     cdef readonly long long n_iter
-    cdef object _arrays
+    cdef bytearray _buffer             # what the pointers refer to
+    cdef const double[::1] _y, _l1_weights, _l2_weights
 
     def __init__(self, DesignView view, const double[::1] y, const double[:, ::1] gram,
                  a, b, lower, upper, features):
         cdef Py_ssize_t n = view.n_samples, p = view.n_features
-        cdef double[::1] room = np.zeros(n + 6 * p)
+        cdef Py_ssize_t size = (n + 6 * p) * sizeof(double)
+        cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
+        cdef double* room = <double*> PyByteArray_AS_STRING(buffer)
         cdef const double[::1] l1_weights = view._scale if a is None else a
         self.view, self.y, self.l1_weights = view, &y[0], &l1_weights[0]
-        self.residual.q = &room[0]
-        self.cross, self.error_norm = &room[n], &room[n + p]
-        self.support, self.at = &room[n + 2 * p], <Py_ssize_t*> &room[n + 3 * p]
-        self.features, self.l2_weights = <Py_ssize_t*> &room[n + 4 * p], &room[n + 5 * p]
-        self._arrays = y, l1_weights, room
+        memset(room, 0, size)
+        self.residual.q = room
+        self.cross, self.error_norm = room + n, room + n + p
+        self.support, self.at = room + n + 2 * p, <Py_ssize_t*> (room + n + 3 * p)
+        self.features, self.l2_weights = <Py_ssize_t*> (room + n + 4 * p), room + n + 5 * p
+        self._y, self._l1_weights, self._buffer = y, l1_weights, buffer
         if b is not None:
             self._set_l2_weights(b)
         view.fill_residual(self.y, NULL, 0, self.features, &self.residual)
@@ -102,7 +110,7 @@ cdef class NarrowSolver:
 
     cdef _set_l2_weights(self, const double[::1] b):
         self.l2_weights = &b[0]
-        self._arrays += (b,)
+        self._l2_weights = b
 
     cdef _choose(self, listed):
         """The features that take part: the others may not leave zero."""
@@ -152,7 +160,7 @@ cdef class NarrowSolver:
         penalty.l1_weights, penalty.l2_weights = self.l1_weights, self.l2_weights
         penalty.l1_step = penalty.l2_step = penalty.lower_step = penalty.upper_step = 1
 
-    def solve(self, double l1, double l2, double tolerance, long long max_iter):
+    cpdef bint solve(self, double l1, double l2, double tolerance, long long max_iter) except -1:
         """Solve at one penalty, from the last state; False where the general solver should."""
         cdef bint done
         with nogil:
@@ -223,21 +231,15 @@ cdef class NarrowSolver:
 
     cdef bint _solve(self, double l1, double l2, double tolerance,
                      long long max_iter) noexcept nogil:
-        cdef Py_ssize_t k
         cdef long long first = self.active.n_solves
         cdef bint refine = False
         if not l1 > 0.0:
             return False
         self.reads = 0.0 if self.begun else 1.0
         self.begun = True
-        self.penalty.l1, self.penalty.l2 = l1, l2
-        for k in range(self.active.size):
-            self.active.t[k] = l1 * self.l1_weights[k]
-        if l2 != self.l2:
-            for k in range(self.active.size):
-                self.active.rho[k] = l2 * self.l2_weights[k]
-            self.l2 = l2
-            self.active.refactor()
+        self._set_l2(l2)
+        self._approach(l1, first + max_iter)
+        self._set_l1(l1)
         for _ in range(2):
             if pivot_until_consistent(
                     self.active, max_iter - (self.active.n_solves - first), refine) != CONVERGED:
@@ -250,6 +252,45 @@ cdef class NarrowSolver:
                 return True
             refine = True
         return False
+
+    cdef void _set_l1(self, double l1) noexcept nogil:
+        cdef Py_ssize_t k
+        self.penalty.l1 = l1
+        for k in range(self.active.size):
+            self.active.t[k] = l1 * self.l1_weights[k]
+
+    cdef void _set_l2(self, double l2) noexcept nogil:
+        """With another l2 the factor is another too."""
+        cdef Py_ssize_t k
+        if l2 == self.penalty.l2:
+            return
+        self.penalty.l2 = l2
+        for k in range(self.active.size):
+            self.active.rho[k] = l2 * self.l2_weights[k]
+        self.active.refactor()
+
+    cdef void _approach(self, double l1, long long last) noexcept nogil:
+        """A far l1 by steps: correlated features that are let in at once leave one by one."""
+        cdef double level = self.penalty.l1 if self.penalty.l1 > 0.0 else self._largest_ratio()
+        if self.count <= AT_ONCE:
+            return
+        while level * STEP > l1:
+            level *= STEP
+            self._set_l1(level)
+            if pivot_until_consistent(
+                    self.active, last - self.active.n_solves, False) != CONVERGED:
+                return
+
+    cdef double _largest_ratio(self) noexcept nogil:
+        """The largest |c_j| / a_j on open sides."""
+        cdef Py_ssize_t k, j
+        cdef double c, largest = 0.0
+        for k in range(self.count):
+            j = self.features[k]
+            c = self.c[j]
+            if limit(c, self.active.lower[j], self.active.upper[j]) > 0.0:
+                largest = max(largest, fabs(c) / self.l1_weights[j])
+        return largest
 
     cdef void _correlate(self) noexcept nogil:
         """c = Z'S y - G w, afresh."""
