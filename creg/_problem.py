@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf, isinf
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +141,12 @@ def rescaled(sample_weight: Float | None) -> Float | None:
     return np.asarray(shares * (len(shares) / shares.sum()))
 
 
+@lru_cache(maxsize=256)
+def repeated(value: float, count: int) -> Float:
+    """(count,), read-only, one number in memory."""
+    return np.broadcast_to(value, count)
+
+
 class L1Problem:
     """One target under one penalty, to be solved at any alphas.
 
@@ -164,7 +170,7 @@ class L1Problem:
         """Penalty weights; 1 for features that are left out."""
         weights = self.penalty.weights
         if weights is None:
-            return np.broadcast_to(1.0, self.data.view.n_features)
+            return repeated(1.0, self.data.view.n_features)
         return np.where(np.isfinite(weights), weights, 1.0)
 
     @cached_property
@@ -179,7 +185,7 @@ class L1Problem:
     @cached_property
     def _b(self) -> Float:
         if self.penalty.l1_ratio == 1.0:
-            return np.broadcast_to(0.0, self.data.view.n_features)
+            return repeated(0.0, self.data.view.n_features)
         return self._a * self._d
 
     @cached_property
@@ -194,7 +200,7 @@ class L1Problem:
         """(n_features,); one number, repeated, where that is in all units the same."""
         scale = self.data.view.scale
         if _has_no_unit(bound):
-            return np.broadcast_to(bound, len(scale))
+            return repeated(bound, len(scale))
         return np.asarray(bound / scale / self.unit)
 
     @cached_property
@@ -203,24 +209,27 @@ class L1Problem:
         takes_part = self.data.view.norm2 > 0
         if self.penalty.weights is not None:
             takes_part &= np.isfinite(self.penalty.weights)
-        takes_part &= (self._lower < 0) | (self._upper > 0)
+        if not self._unbounded:
+            takes_part &= (self._lower < 0) | (self._upper > 0)
         return np.flatnonzero(takes_part)
 
     @cached_property
     def _bounded(self) -> bool:
         """Whether some feature that may be nonzero has a bound."""
-        if self._plain:
+        if self._unbounded:
             return False
         j = self._features
         return bool(np.any(self._lower[j] > -np.inf) or np.any(self._upper[j] < np.inf))
 
     @property
+    def _unbounded(self) -> bool:
+        """Whether there are no bounds at all."""
+        return _is_number(self.penalty.lower, -inf) and _is_number(self.penalty.upper, inf)
+
+    @property
     def _plain(self) -> bool:
         """Neither bounds nor penalty weights."""
-        penalty = self.penalty
-        if penalty.weights is not None:
-            return False
-        return _is_number(penalty.lower, -inf) and _is_number(penalty.upper, inf)
+        return self.penalty.weights is None and self._unbounded
 
     @property
     def _unpenalised(self) -> NDArray[np.intp]:
@@ -242,7 +251,7 @@ class L1Problem:
         if len(bare) and self._nothing_penalised:
             bare = bare[:0]
         if len(bare) and self.target.any():
-            zeros = np.broadcast_to(0.0, view.n_features)
+            zeros = repeated(0.0, view.n_features)
             solver = WorkingSetSolver(
                 view, self.target, zeros, zeros, self._lower, self._upper, bare
             )
@@ -498,7 +507,7 @@ class L1Problem:
         """The solver of the penalised problem, or of plain least squares."""
         if unpenalised not in self._solvers:
             data = self.data
-            zeros = np.broadcast_to(0.0, data.view.n_features)
+            zeros = repeated(0.0, data.view.n_features)
             pays = data.gram_pays(n_alphas)
             self._solvers[unpenalised] = WorkingSetSolver(
                 data.view,
@@ -554,7 +563,7 @@ def _finite(coef: Float) -> Float | None:
     return coef if np.isfinite(coef).all() else None
 
 
-def _has_no_unit(bound: float | Float) -> bool:
+def _has_no_unit(bound: float | Float) -> TypeGuard[float]:
     """One number that is in all units the same."""
     return isinstance(bound, float) and (bound == 0.0 or isinf(bound))
 
