@@ -162,6 +162,7 @@ class L1Problem:
         self.target, self.target_mean, self.unit = centred_target(
             y, data.view.weights, data.fit_intercept
         )
+        self._known_cross: Float | None = None
         self._solvers: dict[bool, WorkingSetSolver] = {}
         self._ridge: CertifiedRidge | None = None
 
@@ -281,6 +282,12 @@ class L1Problem:
         """The objective with all penalised coefficients 0, in the user's units."""
         return self._null_model[1] * self.unit * self.unit / self.data.view.n_samples
 
+    def _cross(self) -> Float:
+        """Z'S y, read once."""
+        if self._known_cross is None:
+            self._known_cross = self.data.view.correlations_of(self.target)
+        return self._known_cross
+
     @cached_property
     def alpha_max(self) -> float:
         """The smallest alpha at which all penalised coefficients are zero (0: at any alpha)."""
@@ -288,7 +295,7 @@ class L1Problem:
         r, half = self._null_model
         if not len(j) or half == 0.0:
             return 0.0
-        c = self.data.view.correlations_of(r)[j]
+        c = (self._cross() if r is self.target else self.data.view.correlations_of(r))[j]
         upwards = np.where(self._upper[j] > 0, c, 0.0) / self._a[j]
         downwards = np.where(self._lower[j] < 0, -c, 0.0) / self._a[j]
         largest = max(0.0, float(upwards.max()), float(downwards.max()))
@@ -375,6 +382,7 @@ class L1Problem:
             view,
             self.target,
             data.gram,
+            self._known_cross,
             self._a if penalty.weights is not None or penalty.standardize else None,
             self._b if penalty.l1_ratio < 1.0 else None,
             penalty.lower if _has_no_unit(penalty.lower) else self._lower,
@@ -518,7 +526,7 @@ class L1Problem:
                 self._upper,
                 self._features,
                 gram=data.gram if pays else None,
-                cross=data.view.correlations_of(self.target) if pays else None,
+                cross=self._cross() if pays else None,
                 n_threads=options.n_threads,
                 pivoting=options.solver == "auto",
             )

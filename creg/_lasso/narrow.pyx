@@ -39,6 +39,8 @@ cdef class NarrowSolver:
     y : ndarray of shape (n_samples,)
     gram : ndarray of shape (n_features, n_features)
         Z'SZ.
+    cross : ndarray of shape (n_features,) or None
+        Z'S y, where it is known.
     a, b : ndarray of shape (n_features,) or None
         None: the view's scales; zeros.
     lower, upper : float or ndarray of shape (n_features,)
@@ -84,7 +86,7 @@ cdef class NarrowSolver:
     cdef const double[::1] _y, _l1_weights, _l2_weights
 
     def __init__(self, DesignView view, const double[::1] y, const double[:, ::1] gram,
-                 a, b, lower, upper, features):
+                 cross, a, b, lower, upper, features):
         cdef Py_ssize_t n = view.n_samples, p = view.n_features
         cdef Py_ssize_t size = (n + 6 * p) * sizeof(double)
         cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
@@ -102,11 +104,18 @@ cdef class NarrowSolver:
         view.fill_residual(self.y, NULL, 0, self.features, &self.residual)
         self.half_squared_target = 0.5 * view.squared_norm(&self.residual)
         self.usable = True
-        view.correlations_between(&self.residual, NULL, 0, p, self.cross)
+        self._correlate_target(cross)
         self.active = ActiveSet(sqrt(2.0 * self.half_squared_target), gram)
         self.w, self.c = self.active.w, self.active.c
         self._choose(features)
         self._set_bounds(lower, upper)
+
+    cdef _correlate_target(self, const double[::1] known):
+        cdef Py_ssize_t p = self.view.n_features
+        if known is None:
+            self.view.correlations_between(&self.residual, NULL, 0, p, self.cross)
+        else:
+            memcpy(self.cross, &known[0], p * sizeof(double))
 
     cdef _set_l2_weights(self, const double[::1] b):
         self.l2_weights = &b[0]
