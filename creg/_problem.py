@@ -306,10 +306,10 @@ class L1Problem:
 
     def solve_at(self, alpha: float, options: Options, start: Float | None = None) -> Solution:
         """Solve at one alpha: what `solve` yields."""
-        narrow = self._narrow_solver(options) if start is None else None
+        coef = None if start is None else self._to_kernel(start)
         with self._single_blas():
+            narrow = self._narrow_solver(options, coef)
             if narrow is None:
-                coef = None if start is None else self._to_kernel(start)
                 return next(self._solve_generally([alpha], options, coef))
             if self._solve_narrow(narrow, alpha, options):
                 return self._narrow_solution(narrow)
@@ -340,7 +340,7 @@ class L1Problem:
         self, alphas: Sequence[float], options: Options, start: Float | None
     ) -> Iterator[Solution]:
         coef = None if start is None else self._to_kernel(start)
-        narrow = self._narrow_solver(options) if start is None else None
+        narrow = self._narrow_solver(options, coef)
         done = 0
         if narrow is not None:
             while done < len(alphas) and self._solve_narrow(narrow, alphas[done], options):
@@ -366,7 +366,7 @@ class L1Problem:
             return False
         return alpha == 0.0 or self.penalty.l1_ratio == 0.0 or self._nothing_penalised
 
-    def _narrow_solver(self, options: Options) -> NarrowSolver | None:
+    def _narrow_solver(self, options: Options, coef: Float | None = None) -> NarrowSolver | None:
         """Where the features are few, the rows more, and pivoting is free to be used."""
         data, penalty = self.data, self.penalty
         view = data.view
@@ -389,7 +389,11 @@ class L1Problem:
             penalty.upper if _has_no_unit(penalty.upper) else self._upper,
             None if self._plain else self._features,
         )
-        return solver if solver.usable else None
+        if not solver.usable:
+            return None
+        if coef is not None:
+            solver.start(coef)
+        return solver
 
     def _in_kernel_units(self, alpha: Any) -> tuple[Any, Any]:
         """(l1, l2) of a penalty, or of several."""

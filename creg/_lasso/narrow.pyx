@@ -169,6 +169,14 @@ cdef class NarrowSolver:
         penalty.l1_weights, penalty.l2_weights = self.l1_weights, self.l2_weights
         penalty.l1_step = penalty.l2_step = penalty.lower_step = penalty.upper_step = 1
 
+    def start(self, const double[::1] coef):
+        """Begin from coefficients within the bounds, 0 for features that take no part."""
+        memcpy(self.w, &coef[0], self.active.size * sizeof(double))
+        self._correlate()
+        self._set_l1(1.0)  # whatever is 0 has a threshold to pass
+        self.active.classify(0)
+        self.penalty.l1 = 0.0
+
     cpdef bint solve(self, double l1, double l2, double tolerance, long long max_iter) except -1:
         """Solve at one penalty, from the last state; False where the general solver should."""
         cdef bint done

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import as_format, assert_certified, fit, random_data, random_problem
+from cases import as_format, assert_certified, estimator, fit, random_data, random_problem
 from reference import Problem, null_objective
 
 import creg
@@ -111,6 +111,22 @@ def test_a_far_penalty_is_approached(correlation, solved) -> None:
     np.testing.assert_allclose(path.coefs.toarray()[:, -1], cold.coef_, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_warm_start_ends_where_a_cold_one_does(seed, solved) -> None:
+    problem = narrow_problem(seed + 400)
+    model = estimator(problem, tol=1e-10, warm_start=True)
+    data = problem.X, problem.y, problem.sample_weight
+    cold = model.fit(*data).coef_
+    for alpha in (0.5 * problem.alpha, 5 * problem.alpha, problem.alpha):
+        model.set_params(alpha=alpha).fit(*data)
+        assert_certified(problem.at(alpha), model, 1e-10)
+    np.testing.assert_allclose(model.coef_, cold, rtol=0, atol=1e-4)
+    again = model.fit(*data)
+    assert again.n_iter_ <= 2
+    if problem.penalty_weights is None:
+        assert solved == [True] * 5
+
+
 def test_features_without_a_penalty_are_left_to_the_general_solver(solved) -> None:
     X, y = random_data(0, 30, 6)
     model = creg.Lasso(0.1, penalty_weights=np.array([0.0, 1, 1, 1, 1, 1])).fit(X, y)
@@ -138,12 +154,16 @@ def test_the_general_solver_takes_a_path_over(last, monkeypatch) -> None:
     X, y = random_data(5, 50, 8)
     expected = creg.lasso_path(X, y, alphas=10, tol=1e-12)
 
+    calls: list[int] = []
+
     class Stops(NarrowSolver):
-        def trace(self, l1, l2, *rest):
-            return super().trace(l1[:last], l2[:last], *rest)
+        def solve(self, *arguments):
+            calls.append(1)
+            return len(calls) <= last and super().solve(*arguments)
 
     monkeypatch.setattr(_problem, "NarrowSolver", Stops)
     path = creg.lasso_path(X, y, alphas=10, tol=1e-12)
+    assert len(calls) == last + 2
     assert path.coefs.shape == expected.coefs.shape
     np.testing.assert_allclose(path.coefs.toarray(), expected.coefs.toarray(), atol=1e-6)
     np.testing.assert_allclose(path.intercepts, expected.intercepts, atol=1e-6)
