@@ -16,10 +16,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Any, NamedTuple
 
 DEFAULT_OUT = ("meats",)  # its columns correlate 1.0000: no tolerance brings scikit-learn to 1e-6
 
@@ -55,33 +52,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def relative_gaps(
-    X: Any, y: "np.ndarray", alphas: "np.ndarray", coefs: "np.ndarray"
-) -> tuple["np.ndarray", "np.ndarray"]:
-    """Objectives and duality gaps of a Lasso path over the null objective, (n_alphas,) each.
-
-    The dual point is the residual r, scaled into |x_j'r| <= n alpha:
-        gap = (|r - sr|^2 / 2 + sum_j n alpha |w_j| - w_j x_j's r) / n
-    """
-    import numpy as np
-
-    n = len(y)
-    null = y @ y / (2 * n)
-    R = y[:, None] - X @ coefs
-    l1 = np.abs(coefs).sum(axis=0)
-    objectives = np.einsum("ij,ij->j", R, R) / (2 * n) + alphas * l1
-    largest = np.zeros(len(alphas))
-    for k in range(len(alphas)):
-        largest[k] = np.abs(X.T @ R[:, k]).max()
-    s = np.minimum(1.0, n * alphas / np.maximum(largest, np.finfo(float).tiny))
-    fitted = np.einsum("ij,ij->j", X @ coefs, R)  # sum_j w_j x_j'r
-    gaps = (1 - s) ** 2 * np.einsum("ij,ij->j", R, R) / (2 * n) + alphas * l1 - s * fitted / n
-    return objectives / null, gaps / null
-
-
 def measure(name: str, options: argparse.Namespace) -> Row:
     """Run both on one set, in alternation."""
     import numpy as np
+    from accuracy import relative_gaps
     from problems import alphas as grid
     from problems import real
     from scipy import sparse

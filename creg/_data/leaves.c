@@ -304,13 +304,50 @@ CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
     SUM(n, OVER_TERM)
 }
 
-CLONED void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out)
+CLONED void creg_rotate(ptrdiff_t n, double c, double s, double *restrict u, double *restrict v)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
         double t = u[i];
-        out[i] = c * t + s * v[i];
+        u[i] = c * t + s * v[i];
         v[i] = c * v[i] - s * t;
     }
+}
+
+/* The vectors stay in registers while the columns go by. */
+CLONED void creg_rotate_columns(ptrdiff_t n, ptrdiff_t columns, const double *cs, ptrdiff_t step,
+                                double *u, double *v, ptrdiff_t ld)
+{
+    ptrdiff_t i = 0;
+#if defined(__GNUC__)
+    for (; i + WIDTH <= n; i += WIDTH) {
+        wide v0 = load_f64(v + i), v1 = load_f64(v + ld + i);
+        wide v2 = load_f64(v + 2 * ld + i), v3 = load_f64(v + 3 * ld + i);
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            const double *a = cs + j * step;
+            wide t = load_f64(u + j * ld + i), x = a[0] * t + a[1] * v0;
+            v0 = a[0] * v0 - a[1] * t;
+            t = a[2] * x + a[3] * v1;
+            v1 = a[2] * v1 - a[3] * x;
+            x = a[4] * t + a[5] * v2;
+            v2 = a[4] * v2 - a[5] * t;
+            t = a[6] * x + a[7] * v3;
+            v3 = a[6] * v3 - a[7] * x;
+            memcpy(u + j * ld + i, &t, sizeof t);
+        }
+        memcpy(v + i, &v0, sizeof v0);
+        memcpy(v + ld + i, &v1, sizeof v1);
+        memcpy(v + 2 * ld + i, &v2, sizeof v2);
+        memcpy(v + 3 * ld + i, &v3, sizeof v3);
+    }
+#endif
+    for (; i < n; i++)
+        for (ptrdiff_t j = 0; j < columns; j++)
+            for (ptrdiff_t k = 0; k < 4; k++) {
+                const double c = cs[j * step + 2 * k], b = cs[j * step + 2 * k + 1];
+                double *x = u + j * ld + i, *w = v + k * ld + i, t = *x;
+                *x = c * t + b * *w;
+                *w = c * *w - b * t;
+            }
 }
 
 CLONED void creg_add4(ptrdiff_t n, const double *a, const double *restrict u0,

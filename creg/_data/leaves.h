@@ -55,8 +55,13 @@ void creg_add(ptrdiff_t n, double a, const double *u, double *v);
 double creg_sum(ptrdiff_t n, const double *u);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
 
-/* (out_i, v_i) := (c u_i + s v_i, c v_i - s u_i); out may be u */
-void creg_rotate(ptrdiff_t n, double c, double s, const double *u, double *v, double *out);
+/* (u_i, v_i) := (c u_i + s v_i, c v_i - s u_i) */
+void creg_rotate(ptrdiff_t n, double c, double s, double *u, double *v);
+
+/* So for each of the columns u + j ld in turn, with each of the four vectors v + k ld in turn;
+ * (c, s) at cs + j step + 2 k */
+void creg_rotate_columns(ptrdiff_t n, ptrdiff_t columns, const double *cs, ptrdiff_t step,
+                         double *u, double *v, ptrdiff_t ld);
 
 /* v += a_0 u_0 + a_1 u_1 + a_2 u_2 + a_3 u_3 */
 void creg_add4(ptrdiff_t n, const double *a, const double *u0, const double *u1,

@@ -61,7 +61,9 @@ cdef extern from "leaves.h" nogil:
     void creg_add(Py_ssize_t n, double a, const double* u, double* v)
     double creg_sum(Py_ssize_t n, const double* u)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
-    void creg_rotate(Py_ssize_t n, double c, double s, const double* u, double* v, double* out)
+    void creg_rotate(Py_ssize_t n, double c, double s, double* u, double* v)
+    void creg_rotate_columns(Py_ssize_t n, Py_ssize_t columns, const double* cs, Py_ssize_t step,
+                             double* u, double* v, Py_ssize_t ld)
     void creg_add4(Py_ssize_t n, const double* a, const double* u0, const double* u1,
                    const double* u2,
                    const double* u3, double* v)

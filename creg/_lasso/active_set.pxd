@@ -1,8 +1,8 @@
 from creg._lasso.factor cimport Factor
+from creg._lasso.working_gram cimport WorkingGram
 
 
 cdef enum:
-    BLOCK = 64        # columns that enter the factor at once
     MOST_SWAPS = 100
     DEPENDS = 1       # on the free features, so it cannot be free
     DEPENDED = 2      # at an earlier time
@@ -17,12 +17,12 @@ cdef enum State:
 
 cdef class ActiveSet:
     cdef readonly Py_ssize_t size      # features in the working set
-    cdef readonly Py_ssize_t capacity  # leading dimension of G
+    cdef readonly Py_ssize_t capacity
+    cdef readonly WorkingGram gram
     cdef readonly Factor factor        # of G_AA + diag(rho_A), in the order of `active`
     cdef readonly long long n_solves
     cdef readonly long long n_failures
     cdef double norm_y
-    cdef double* G                     # row-major, both triangles
     cdef double* w
     cdef double* c                     # <z_j, r>
     cdef double* t                     # thresholds
@@ -43,19 +43,18 @@ cdef class ActiveSet:
     cdef Py_ssize_t* active            # (factor.size,) positions in the working set, in L's order
     cdef Py_ssize_t* changed
     cdef Py_ssize_t* spare
-    cdef double* corner                # (BLOCK, BLOCK)
-    cdef object _gram
-    cdef bytearray _corner, _vectors
+    cdef Py_ssize_t* leaving
+    cdef double* corner                # (factor.block_width, factor.block_width)
+    cdef bytearray _vectors            # what these pointers point into
 
     cdef inline bint is_free(self, Py_ssize_t k) noexcept nogil:
         return self.state[k] == POSITIVE or self.state[k] == NEGATIVE
 
+    cdef extend(self)
     cdef void refactor(self) noexcept nogil
     cdef _make_vectors(self, Py_ssize_t capacity)
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
     cdef void newton(self) noexcept nogil
-    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
-                       double* out) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil
     cdef void drop(self) noexcept nogil

@@ -14,60 +14,44 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from libc.math cimport INFINITY, fabs, fmax
 from libc.string cimport memcpy, memset
 
-import numpy as np
-
 from creg._data cimport leaves
 from creg._lasso.factor cimport Factor
+from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
 
 cdef enum:
     REALS = 12   # vectors of each kind
-    INDICES = 3
+    INDICES = 4
     FLAGS = 5
 
 
 cdef class ActiveSet:
-    """The working set's Gram block, factor and states.
+    """States and factor of a working set; `norm_y` is the scale of correlations."""
 
-    Parameters
-    ----------
-    norm_y : float
-        The scale of correlations.
-    gram : (n, n) ndarray, optional
-        The block of a working set of fixed size, which is referred to.
-    """
-
-    def __init__(self, double norm_y, const double[:, ::1] gram=None):
-        cdef Py_ssize_t capacity = 32 if gram is None else gram.shape[0]
-        cdef Py_ssize_t width = BLOCK if gram is None else min(<Py_ssize_t> BLOCK, capacity)
+    def __init__(self, WorkingGram gram, double norm_y):
+        self.gram = gram
         self.norm_y = norm_y
-        self.factor = Factor(capacity, width)
-        self._corner = PyByteArray_FromStringAndSize(NULL, width * width * sizeof(double))
-        self.corner = <double*> PyByteArray_AS_STRING(self._corner)
-        if gram is None:
-            self.reserve(capacity)
-            return
-        self._make_vectors(capacity)
-        self._gram, self.G = gram, <double*> &gram[0, 0]
-        self.size = self.capacity = capacity
+        self.factor = Factor()
+        self.reserve(gram.capacity if gram.capacity else 32)
 
     def reserve(self, Py_ssize_t capacity):
         """Room for so many features; what is there stays."""
-        cdef double[:, ::1] G
         if capacity <= self.capacity:
             return
-        capacity = max(capacity, 2 * self.capacity)
-        G = np.empty((capacity, capacity))
-        if self.size:
-            G.base[:self.size, :self.size] = np.asarray(self._gram)[:self.size, :self.size]
-        self._make_vectors(capacity)
-        self._gram, self.G, self.capacity = G, &G[0, 0], capacity
         self.factor.reserve(capacity)
+        self._make_vectors(capacity)
+        self.capacity = capacity
+
+    cdef extend(self):
+        """As many features as the Gram block has."""
+        self.reserve(self.gram.capacity)
+        self.size = self.gram.size
 
     cdef _make_vectors(self, Py_ssize_t capacity):
         """All vectors, one after the other in one buffer, zeros beyond what there is."""
-        cdef Py_ssize_t size = capacity * (
+        cdef Py_ssize_t width = self.factor.block_width
+        cdef Py_ssize_t size = width * width * sizeof(double) + capacity * (
             REALS * sizeof(double) + INDICES * sizeof(Py_ssize_t) + FLAGS)
         cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
         cdef char* at = PyByteArray_AS_STRING(buffer)
@@ -76,9 +60,11 @@ cdef class ActiveSet:
         cdef signed char** flags[FLAGS]
         cdef Py_ssize_t k
         memset(at, 0, size)
+        self.corner = <double*> at
+        at += width * width * sizeof(double)
         reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
                     &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c]
-        indices[:] = [&self.active, &self.changed, &self.spare]
+        indices[:] = [&self.active, &self.changed, &self.spare, &self.leaving]
         flags[:] = [&self.state, &self.target, &self.kept_state,
                     <signed char**> &self.dependent, <signed char**> &self.accepted]
         for k in range(REALS):
@@ -127,20 +113,8 @@ cdef class ActiveSet:
             k = self.active[i]
             self.w[k] += self.d[i]
             self.d[i] = -self.d[i]
-        self.add_rows(self.active, self.d, size, self.c)
+        self.gram.add_rows(self.active, self.d, size, self.c)
         self.n_solves += 1
-
-    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
-                       double* out) noexcept nogil:
-        """out += sum_i a_i G_(rows_i)."""
-        cdef Py_ssize_t i = 0, m = self.capacity
-        while i + 4 <= count:
-            leaves.creg_add4(self.size, a + i, self.G + rows[i] * m, self.G + rows[i + 1] * m,
-                             self.G + rows[i + 2] * m, self.G + rows[i + 3] * m, out)
-            i += 4
-        while i < count:
-            leaves.creg_add(self.size, a[i], self.G + rows[i] * m, out)
-            i += 1
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
         """Move the changed features to their targets."""
@@ -173,11 +147,11 @@ cdef class ActiveSet:
         cdef double change = self.w[k] - w
         self.w[k] = w
         if change != 0.0:
-            leaves.creg_add(self.size, change, self.G + k * self.capacity, self.c)
+            leaves.creg_add(self.size, change, self.gram.row(k), self.c)
 
     cdef void drop(self) noexcept nogil:
         """Take what is not free any more out of the factor."""
-        cdef Py_ssize_t i, k, kept = 0, size = self.factor.size
+        cdef Py_ssize_t i, k, gone, kept = 0, size = self.factor.size
         cdef double work = 0.0, limit
         for i in range(size):
             k = self.active[i]
@@ -189,23 +163,23 @@ cdef class ActiveSet:
         if work > limit:
             self.refactor()
             return
-        for i in range(size - 1, -1, -1):
-            k = self.active[i]
-            if not self.is_free(k):
-                self.factor.delete(i)
-        kept = 0
+        kept = gone = 0
         for i in range(size):
             k = self.active[i]
             if self.is_free(k):
                 self.active[kept] = k
                 kept += 1
+            else:
+                self.leaving[gone] = i
+                gone += 1
+        self.factor.delete(self.leaving, gone)
 
     cdef void append(self, Py_ssize_t count) noexcept nogil:
         """Free the first `count` changed features, but for those that depend on the free ones."""
-        cdef Py_ssize_t start = 0, width, i, j, k, kept, m = self.capacity
+        cdef Py_ssize_t start = 0, width, i, j, k, kept
         cdef Py_ssize_t size, ld = self.factor.capacity
         cdef double* block = self.factor.block
-        cdef double* row
+        cdef const double* row
         kept = 0
         for i in range(count):
             if not self.is_free(self.changed[i]):
@@ -213,10 +187,10 @@ cdef class ActiveSet:
                 kept += 1
         count = kept
         while start < count:
-            width = min(<Py_ssize_t> BLOCK, count - start)
+            width = min(self.factor.block_width, count - start)
             size = self.factor.size
             for j in range(width):
-                row = self.G + self.changed[start + j] * m
+                row = self.gram.row(self.changed[start + j])
                 for i in range(size):
                     block[j * ld + i] = row[self.active[i]]
                 for i in range(width):
@@ -236,17 +210,17 @@ cdef class ActiveSet:
 
     cdef void refactor(self) noexcept nogil:
         """The factor of the free features afresh; what depends on others is set free no more."""
-        cdef Py_ssize_t i, j, k, size = 0, m = self.capacity, ld = self.factor.capacity
+        cdef Py_ssize_t i, j, k, size = 0, ld = self.factor.capacity
         cdef double* L = self.factor.L
-        cdef double* row
+        cdef const double* row
         cdef Py_ssize_t* changed
         for k in range(self.size):
             if self.is_free(k):
                 self.active[size] = k
                 size += 1
-        self.factor.size = size
+        self.factor.clear(size)
         for j in range(size):
-            row = self.G + self.active[j] * m
+            row = self.gram.row(self.active[j])
             for i in range(j, size):
                 L[j * ld + i] = row[self.active[i]]
             L[j * ld + j] += self.rho[self.active[j]]
@@ -254,7 +228,7 @@ cdef class ActiveSet:
             return
         # a caller may hold what is to enter in `changed`
         changed, self.changed = self.changed, self.spare
-        self.factor.size = 0
+        self.factor.clear(0)
         for i in range(size):
             k = self.active[i]
             self.changed[i] = k
@@ -273,11 +247,13 @@ cdef class ActiveSet:
         """
         cdef Py_ssize_t i, j, leaving, size, rounds = self.factor.size + 1
         cdef double rate, limit, x
+        cdef const double* row
         while rounds > 0:
             rounds -= 1
             size, x, leaving = self.factor.size, 1.0, -1
+            row = self.gram.row(k)
             for i in range(size):
-                self.d[i] = self.G[k * self.capacity + self.active[i]]
+                self.d[i] = row[self.active[i]]
             self.factor.solve(self.d)
             for i in range(size):
                 j = self.active[i]
@@ -293,7 +269,7 @@ cdef class ActiveSet:
                 self.d[i] *= x * self.w[k]
                 self.w[self.active[i]] += self.d[i]
                 self.d[i] = -self.d[i]
-            self.add_rows(self.active, self.d, size, self.c)
+            self.gram.add_rows(self.active, self.d, size, self.c)
             self.place(k, (1.0 - x) * self.w[k])
             if leaving < 0:
                 return
@@ -353,8 +329,10 @@ cdef class ActiveSet:
         """
         cdef Py_ssize_t i, k, leaving = -1, size = self.factor.size
         cdef double limit, rate, x = self.room(worst, s)
+        cdef const double* row
+        row = self.gram.row(worst)
         for i in range(size):
-            self.d[i] = self.G[worst * self.capacity + self.active[i]]
+            self.d[i] = row[self.active[i]]
         self.factor.solve(self.d)
         for i in range(size):
             k = self.active[i]
@@ -371,7 +349,7 @@ cdef class ActiveSet:
         for i in range(size):
             self.d[i] *= s * x
             self.w[self.active[i]] -= self.d[i]
-        self.add_rows(self.active, self.d, size, self.c)
+        self.gram.add_rows(self.active, self.d, size, self.c)
         self.place(worst, self.w[worst] + s * x)
         if leaving < 0:
             self.settle(worst)

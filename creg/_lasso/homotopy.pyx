@@ -61,7 +61,7 @@ cdef void direction(ActiveSet a) noexcept nogil:
         a.kept_c[k] = 0.0
     for k in range(a.factor.size):
         a.kept_w[k] = -a.d[k]
-    a.add_rows(a.active, a.kept_w, a.factor.size, a.kept_c)
+    a.gram.add_rows(a.active, a.kept_w, a.factor.size, a.kept_c)
 
 
 cdef double next_kink(ActiveSet a, double theta, Py_ssize_t changed, Py_ssize_t* at) noexcept nogil:

@@ -19,6 +19,7 @@ from creg._lasso.active_set cimport ActiveSet
 from creg._lasso.certificate cimport DualPoint, duality_gap
 from creg._lasso.penalty cimport Penalty, limit
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
+from creg._lasso.working_gram cimport WorkingGram
 
 cdef enum:
     AT_ONCE = 64           # features up to which a far penalty needs no steps
@@ -85,10 +86,11 @@ cdef class NarrowSolver:
     cdef bytearray _buffer             # what the pointers refer to
     cdef const double[::1] _y, _l1_weights, _l2_weights
 
-    def __init__(self, DesignView view, const double[::1] y, const double[:, ::1] gram,
-                 cross, a, b, lower, upper, features):
+    def __init__(self, DesignView view, const double[::1] y, gram, cross,
+                 a, b, lower, upper, features):
         cdef Py_ssize_t n = view.n_samples, p = view.n_features
         cdef Py_ssize_t size = (n + 6 * p) * sizeof(double)
+        cdef WorkingGram block
         cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
         cdef double* room = <double*> PyByteArray_AS_STRING(buffer)
         cdef const double[::1] l1_weights = view._scale if a is None else a
@@ -105,7 +107,10 @@ cdef class NarrowSolver:
         self.half_squared_target = 0.5 * view.squared_norm(&self.residual)
         self.usable = True
         self._correlate_target(cross)
-        self.active = ActiveSet(sqrt(2.0 * self.half_squared_target), gram)
+        block = WorkingGram(view, gram)
+        block.refer()
+        self.active = ActiveSet(block, sqrt(2.0 * self.half_squared_target))
+        self.active.extend()
         self.w, self.c = self.active.w, self.active.c
         self._choose(features)
         self._set_bounds(lower, upper)
@@ -259,7 +264,8 @@ cdef class NarrowSolver:
         self._set_l1(l1)
         for _ in range(2):
             if pivot_until_consistent(
-                    self.active, max_iter - (self.active.n_solves - first), refine) != CONVERGED:
+                    self.active, max_iter - (self.active.n_solves - first), refine,
+                    False) != CONVERGED:
                 return False
             self.n_iter = self.active.n_solves - first
             self._correlate()
@@ -295,7 +301,7 @@ cdef class NarrowSolver:
             level *= STEP
             self._set_l1(level)
             if pivot_until_consistent(
-                    self.active, last - self.active.n_solves, False) != CONVERGED:
+                    self.active, last - self.active.n_solves, False, False) != CONVERGED:
                 return
 
     cdef double _largest_ratio(self) noexcept nogil:
@@ -315,7 +321,7 @@ cdef class NarrowSolver:
         memcpy(self.c, self.cross, self.active.size * sizeof(double))
         for k in range(size):
             self.support[k] = -self.support[k]
-        self.active.add_rows(self.at, self.support, size, self.c)
+        self.active.gram.add_rows(self.at, self.support, size, self.c)
 
     cdef double _certify(self, bint with_rounding) noexcept nogil:
         """The gap; as in Certifier, ||r||^2 = ||y||^2 - sum_j w_j (<z_j, y> + c_j)."""

@@ -12,7 +12,7 @@ in parts; where that fails too, exactly along its path (homotopy.pyx).
 
 from libc.math cimport fabs, fmax, fmin
 
-from creg._data.status cimport CONVERGED, MAX_ITER, STALLED, Status
+from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, MOST_SWAPS, NEGATIVE, POSITIVE,
                                      ZERO, ActiveSet)
 from creg._lasso.homotopy cimport follow
@@ -22,10 +22,11 @@ cdef double STATIONARY = 1e-10
 cdef double SMALLEST_STEP = 1e-3
 
 
-cdef Status solve(ActiveSet a, long long max_solves, bint refine) noexcept nogil:
+cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) noexcept nogil:
     """Make every state consistent; STALLED where halved steps do not get there either.
 
     refine: solve at least once, however small the right-hand side.
+    brief: one exchange and one solve, if that leads to a feasible point; INTERRUPTED then.
     """
     cdef long long last = a.n_solves + max_solves
     cdef Py_ssize_t k
@@ -33,7 +34,7 @@ cdef Status solve(ActiveSet a, long long max_solves, bint refine) noexcept nogil
     for k in range(a.size):
         a.shift[k] = 0.0
     a.keep()
-    status = pivot(a, last, refine)
+    status = pivot(a, last, refine, brief)
     if status != STALLED:
         return status
     a.n_failures += 1
@@ -53,7 +54,7 @@ cdef Status halve(ActiveSet a, long long last) noexcept nogil:
             step = 1.0 - done
         for k in range(a.size):
             a.shift[k] = (1.0 - done - step) * a.delta[k]
-        status = pivot(a, last, False)
+        status = pivot(a, last, False, False)
         if status == CONVERGED:
             done += step
             step *= 2.0
@@ -92,7 +93,7 @@ cdef void find_delta(ActiveSet a) noexcept nogil:
             a.delta[k] = (u - g) * jitter
 
 
-cdef Status pivot(ActiveSet a, long long last, bint refine) noexcept nogil:
+cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept nogil:
     """Rounds until consistent; STALLED as soon as the exchanges grow."""
     cdef Py_ssize_t count, firm = 0, best = a.size + 1, tries = 2, swaps = 0
     cdef bint solved = not refine and is_stationary(a)
@@ -101,6 +102,8 @@ cdef Status pivot(ActiveSet a, long long last, bint refine) noexcept nogil:
             if a.n_solves >= last:
                 return MAX_ITER
             a.newton()
+            if brief and is_feasible(a):
+                return INTERRUPTED
         solved = False
         count = find_changes(a, &firm)
         if count == 0:
@@ -121,6 +124,15 @@ cdef Status pivot(ActiveSet a, long long last, bint refine) noexcept nogil:
             if tries < 0:
                 return STALLED
         a.exchange(count)
+
+
+cdef bint is_feasible(ActiveSet a) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(a.factor.size):
+        k = a.active[i]
+        if not a.lower[k] <= a.w[k] <= a.upper[k]:
+            return False
+    return True
 
 
 cdef bint is_stationary(ActiveSet a) noexcept nogil:
@@ -177,4 +189,4 @@ cdef Py_ssize_t find_changes(ActiveSet a, Py_ssize_t* firm) noexcept nogil:
 
 cdef Status finish(ActiveSet a, Status status, long long last) noexcept nogil:
     """After a path followed to its end only rounding is left."""
-    return pivot(a, last, False) if status == CONVERGED else status
+    return pivot(a, last, False, False) if status == CONVERGED else status

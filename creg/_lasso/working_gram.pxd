@@ -1,19 +1,22 @@
 from libc.stdint cimport int32_t
 
-from creg._data.design cimport DesignView
-from creg._lasso.active_set cimport ActiveSet
+from creg._data.design cimport DesignView, Residual
 
 
 cdef class WorkingGram:
     cdef DesignView view
-    cdef ActiveSet pivoting
     cdef readonly Py_ssize_t size
-    cdef Py_ssize_t[::1] features
+    cdef readonly Py_ssize_t capacity      # leading dimension of G
+    cdef readonly bint stored
+    cdef bint is_sparse                    # and there is no whole
+    cdef double* G                         # row-major, both triangles; NULL where not stored
+    cdef Py_ssize_t* features
+    cdef double entries                    # stored in X, of the columns
     cdef readonly long long columns_read   # of X, to build the block
     cdef const double* whole               # Z'SZ where it is at hand
     cdef Py_ssize_t whole_stride
-    cdef double* columns                   # dense X: S^1/2 z_j, (n_samples, capacity)
-    cdef Py_ssize_t capacity
+    cdef double* columns                   # dense X: S^1/2 z_j, (n_samples, column_capacity)
+    cdef Py_ssize_t column_capacity
     cdef const double* root_s
     cdef Py_ssize_t* row_head              # sparse X: the last chunk of a row's entries
     cdef int32_t* row_filled               # entries in it
@@ -22,14 +25,24 @@ cdef class WorkingGram:
     cdef int32_t* chunk_feature
     cdef double* chunk_value
     cdef double* offset                    # sparse X: what is subtracted from every entry
+    cdef double* line                      # (capacity,)
+    cdef Residual sum
     cdef double* block                     # (new columns, size) products
     cdef Py_ssize_t block_capacity
     cdef dict _arrays
 
+    cdef refer(self)
     cdef add(self, const Py_ssize_t* features, Py_ssize_t count)
-    cdef _reserve(self, Py_ssize_t count)
+    cdef const double* row(self, Py_ssize_t k) noexcept nogil
+    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                       double* out) noexcept nogil
+    cdef _reserve(self, Py_ssize_t size)
+    cdef _reserve_block(self, Py_ssize_t count)
+    cdef _reserve_rows(self, Py_ssize_t count)
     cdef void _copy(self, Py_ssize_t size) noexcept nogil
     cdef void _multiply(self, Py_ssize_t count) noexcept nogil
-    cdef void _scatter(self, Py_ssize_t count) noexcept nogil
+    cdef void _insert(self, Py_ssize_t count) noexcept nogil
+    cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil
     cdef void _store(self, Py_ssize_t count) noexcept nogil
-    cdef _reserve_rows(self, Py_ssize_t count)
+    cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                                  double* out) noexcept nogil

@@ -1,4 +1,4 @@
-"""The Gram block of the working set, built as features enter it.
+"""The Gram block of the working set, built as features enter it, and products with it.
 
     G_jk = <z_j, z_k> = sum_i s_i z_ij z_ik
 
@@ -6,6 +6,8 @@ From the whole Gram matrix where there is one; from a contiguous copy of the wei
 (dense X); or from the rows of the working set's entries (sparse X), column j costing the entries
 that the working set has in its rows: with v_ij = scale_j (x_ij - shift_j) stored and o_j =
 scale_j offset_j subtracted everywhere, <z_j, z_k> = sum_i s_i v_ij v_ik - (sum_i s_i) o_j o_k.
+A large sparse working set keeps those rows alone: a line of G is computed when it is asked for,
+and products with many lines go through Z.
 """
 
 from libc.stdint cimport int32_t
@@ -15,11 +17,15 @@ import numpy as np
 
 from scipy.linalg.cython_blas cimport dgemm
 
+from creg._data cimport leaves
 from creg._data.design cimport DesignView
-from creg._lasso.active_set cimport ActiveSet
 
 cdef enum:
-    CHUNK = 8  # entries of a row that are stored together
+    FEW = 4              # lines that are computed rather than multiplied through Z
+    CHUNK = 8            # entries of a row that are stored together
+    LARGEST_SPARSE = 2048  # sparse working sets up to this size have their block stored
+
+cdef double DENSE_GAIN = 8.0  # a stored entry of a sparse column costs so many of a line of G
 
 cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
@@ -28,71 +34,97 @@ cdef double NOUGHT = 0.0
 
 
 cdef class WorkingGram:
-    """Fills `pivoting.G`; `whole` is Z'SZ, (n_features, n_features), or None."""
+    """G of the features added so far; `whole` is Z'SZ, (n_features, n_features), or None."""
 
-    def __init__(self, DesignView view, ActiveSet pivoting, whole=None):
+    def __init__(self, DesignView view, whole=None):
         cdef const double[:, ::1] matrix
         cdef const double[::1] root
-        self.view, self.pivoting = view, pivoting
+        cdef double[::1] sums
+        self.view = view
         self._arrays = {}
-        self.features = np.empty(0, dtype=np.intp)
+        self.stored = True
         if whole is not None:
             matrix = whole
             self.whole, self.whole_stride = &matrix[0, 0], matrix.shape[1]
             self._arrays["whole"] = matrix
+            return
+        self.is_sparse = view.storage.is_sparse()
+        if self.is_sparse:
+            sums = np.empty(view.n_samples)
+            self.sum.q = &sums[0]
+            self._arrays["sums"] = sums
         elif view.weights is not None:
             root = np.sqrt(view.weights)
             self.root_s = &root[0]
             self._arrays["root"] = root
 
+    cdef refer(self):
+        """All features at once: the whole matrix is the block."""
+        self.G = <double*> self.whole
+        self.size = self.capacity = self.whole_stride
+
     cdef add(self, const Py_ssize_t* features, Py_ssize_t count):
         """Append features to the working set: the rows and columns of G."""
-        cdef Py_ssize_t k
-        cdef Py_ssize_t size = self.size + count
-        cdef Py_ssize_t[::1] grown
-        self.pivoting.reserve(size)
-        if size > self.features.shape[0]:
-            grown = np.empty(self.pivoting.capacity, dtype=np.intp)
-            grown[:self.size] = self.features[:self.size]
-            self.features = grown
+        cdef Py_ssize_t k, size = self.size + count
+        self._reserve(size)
         for k in range(count):
             self.features[self.size + k] = features[k]
+            self.entries += self.view.storage.count(features[k])
         if self.whole != NULL:
             self._copy(size)
         else:
-            self._reserve(count)
-            if self.view.storage.is_sparse():
-                self._scatter(count)
+            self._reserve_block(count)
+            if self.is_sparse:
+                self._reserve_rows(count)
+                self._insert(count)
             else:
                 self._multiply(count)
             self.columns_read += count
-        self.size = self.pivoting.size = size
+        self.size = size
 
-    cdef _reserve(self, Py_ssize_t count):
-        """Room for the new columns and their products."""
-        cdef Py_ssize_t n = self.view.n_samples, capacity = self.pivoting.capacity
+    cdef _reserve(self, Py_ssize_t size):
+        """Room for so many features."""
+        cdef double[:, ::1] G
+        cdef Py_ssize_t[::1] features
+        cdef double[::1] reals
+        cdef Py_ssize_t capacity = self.capacity
+        if size <= capacity:
+            return
+        # beyond some size copying costs less than room that is never used
+        capacity = max(size, 32, 2 * capacity if capacity < 2048 else capacity + capacity // 2)
+        kept = self._arrays
+        features, reals = np.empty(capacity, dtype=np.intp), np.empty(2 * capacity)
+        if self.size:
+            features.base[:self.size] = np.asarray(kept["features"])[:self.size]
+            reals.base[:self.size] = np.asarray(kept["reals"])[:self.size]
+        self.features, self.offset, self.line = &features[0], &reals[0], &reals[capacity]
+        kept["features"], kept["reals"] = features, reals
+        if self.is_sparse and capacity > LARGEST_SPARSE:
+            self.stored, self.G = False, NULL
+            kept.pop("G", None)
+        else:
+            G = np.empty((capacity, capacity))
+            if self.size:
+                np.asarray(G)[:self.size, :self.size] = kept["G"][:self.size, :self.size]
+            self.G, kept["G"] = &G[0, 0], np.asarray(G)
+        self.capacity = capacity
+
+    cdef _reserve_block(self, Py_ssize_t count):
+        """Room for the products of new columns, and for dense columns themselves."""
+        cdef Py_ssize_t n = self.view.n_samples, capacity = self.capacity
         cdef double[::1] block
-        cdef double[::1] offset
         cdef double[::1, :] columns
-        if count * capacity > self.block_capacity:
+        if self.stored and count * capacity > self.block_capacity:
             self.block_capacity = max(count, 16) * capacity
             block = np.empty(self.block_capacity)
             self.block = &block[0]
             self._arrays["block"] = block
-        if self.view.storage.is_sparse():
-            self._reserve_rows(count)
-            if capacity > self.capacity:
-                offset = np.empty(capacity)
-                if self.size:
-                    np.asarray(offset)[:self.size] = np.asarray(self._arrays["offset"])[:self.size]
-                self.offset, self.capacity = &offset[0], capacity
-                self._arrays["offset"] = offset
-        elif capacity > self.capacity:
+        if not self.is_sparse and capacity > self.column_capacity:
             columns = np.empty((n, capacity), order="F")
             if self.size:
                 np.asarray(columns)[:, :self.size] = \
                     np.asarray(self._arrays["columns"])[:, :self.size]
-            self.columns, self.capacity = &columns[0, 0], capacity
+            self.columns, self.column_capacity = &columns[0, 0], capacity
             self._arrays["columns"] = columns
 
     cdef _reserve_rows(self, Py_ssize_t count):
@@ -125,13 +157,13 @@ cdef class WorkingGram:
         self._arrays["chunks"] = (following, feature, value)
 
     cdef void _copy(self, Py_ssize_t size) noexcept nogil:
-        cdef Py_ssize_t k, i, m = self.pivoting.capacity
+        cdef Py_ssize_t k, i, m = self.capacity
         cdef const double* row
         for k in range(self.size, size):
             row = self.whole + self.features[k] * self.whole_stride
             for i in range(k + 1):
-                self.pivoting.G[k * m + i] = row[self.features[i]]
-                self.pivoting.G[i * m + k] = row[self.features[i]]
+                self.G[k * m + i] = row[self.features[i]]
+                self.G[i * m + k] = row[self.features[i]]
 
     cdef void _multiply(self, Py_ssize_t count) noexcept nogil:
         """Dense X: Z_W'Z_new by one matrix product."""
@@ -147,11 +179,9 @@ cdef class WorkingGram:
               &NOUGHT, self.block, &rows)
         self._store(count)
 
-    cdef void _scatter(self, Py_ssize_t count) noexcept nogil:
-        """Sparse X: the products from the rows of the working set's entries."""
-        cdef Py_ssize_t k, j, i, e, at, chunk, filled, size = self.size + count
-        cdef double x, a
-        cdef double* out
+    cdef void _insert(self, Py_ssize_t count) noexcept nogil:
+        """Sparse X: the entries of the new columns into the rows, then their lines of G."""
+        cdef Py_ssize_t k, j, i, e, at, size = self.size + count
         for k in range(self.size, size):
             j = self.features[k]
             self.offset[k] = self.view._scale[j] * self.view._offset[j]
@@ -167,28 +197,33 @@ cdef class WorkingGram:
                 self.chunk_feature[at] = <int32_t> k
                 self.chunk_value[at] = self.view._scale[j] * (
                     self.view.storage.value_at(e) - self.view._shift[j])
+        if not self.stored:
+            return
         for k in range(count):
-            j = self.features[self.size + k]
-            out = self.block + k * size
-            a = -self.view.sum_weights * self.offset[self.size + k]
-            for i in range(size):
-                out[i] = a * self.offset[i]
-            for e in range(self.view.storage.start(j), self.view.storage.start(j + 1)):
-                i = self.view.storage.row_at(e)
-                x = self.view._scale[j] * (self.view.storage.value_at(e) - self.view._shift[j])
-                if self.view.s != NULL:
-                    x *= self.view.s[i]
-                chunk, filled = self.row_head[i], self.row_filled[i]
-                while chunk >= 0:
-                    for at in range(chunk * CHUNK, chunk * CHUNK + filled):
-                        out[self.chunk_feature[at]] += x * self.chunk_value[at]
-                    chunk, filled = self.chunk_next[chunk], CHUNK
+            self._scatter(self.size + k, size, self.block + k * size)
         self._store(count)
+
+    cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil:
+        """out[i] = G_ki, i < size, from the rows of the working set's entries."""
+        cdef Py_ssize_t j = self.features[k], i, e, at, chunk, filled
+        cdef double x, a = -self.view.sum_weights * self.offset[k]
+        for i in range(size):
+            out[i] = a * self.offset[i]
+        for e in range(self.view.storage.start(j), self.view.storage.start(j + 1)):
+            i = self.view.storage.row_at(e)
+            x = self.view._scale[j] * (self.view.storage.value_at(e) - self.view._shift[j])
+            if self.view.s != NULL:
+                x *= self.view.s[i]
+            chunk, filled = self.row_head[i], self.row_filled[i]
+            while chunk >= 0:
+                for at in range(chunk * CHUNK, chunk * CHUNK + filled):
+                    out[self.chunk_feature[at]] += x * self.chunk_value[at]
+                chunk, filled = self.chunk_next[chunk], CHUNK
 
     cdef void _store(self, Py_ssize_t count) noexcept nogil:
         """The products into both triangles of G."""
-        cdef Py_ssize_t k, i, size = self.size + count, m = self.pivoting.capacity
-        cdef double* G = self.pivoting.G
+        cdef Py_ssize_t k, i, size = self.size + count, m = self.capacity
+        cdef double* G = self.G
         cdef const double* row
         for k in range(count):
             row = self.block + k * size
@@ -197,3 +232,41 @@ cdef class WorkingGram:
         for i in range(size):
             for k in range(max(0, i - self.size), count):
                 G[i * m + self.size + k] = self.block[k * size + i]
+
+    cdef const double* row(self, Py_ssize_t k) noexcept nogil:
+        """G_k, (size,): good until the next is asked for."""
+        if self.stored:
+            return self.G + k * self.capacity
+        self._scatter(k, self.size, self.line)
+        return self.line
+
+    cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                       double* out) noexcept nogil:
+        """out += sum_i a_i G_(rows_i)."""
+        cdef Py_ssize_t i = 0, m = self.capacity
+        if self.is_sparse and (count > FEW if not self.stored else <double> count * self.size >
+                               DENSE_GAIN * (self.entries + self.view.n_samples)):
+            self._add_through_design(rows, a, count, out)
+            return
+        while self.stored and i + 4 <= count:
+            leaves.creg_add4(self.size, a + i, self.G + rows[i] * m, self.G + rows[i + 1] * m,
+                             self.G + rows[i + 2] * m, self.G + rows[i + 3] * m, out)
+            i += 4
+        while i < count:
+            leaves.creg_add(self.size, a[i], self.row(rows[i]), out)
+            i += 1
+
+    cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                                  double* out) noexcept nogil:
+        """out += Z_W'S (sum_i a_i z_(rows_i))."""
+        cdef Py_ssize_t i, j
+        memset(self.sum.q, 0, self.view.n_samples * sizeof(double))
+        for i in range(count):
+            j = self.features[rows[i]]
+            if a[i] != 0.0:
+                self.view.storage.axpy(j, a[i] * self.view._scale[j], self.view._shift[j],
+                                       self.view.s, self.sum.q)
+        self.view.recentre(&self.sum)
+        self.view.correlations(&self.sum, self.features, self.size, self.line)
+        for i in range(self.size):
+            out[i] += self.line[i]

@@ -31,6 +31,7 @@ cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
 cdef double STEP = 0.8                  # of l1 on the way down to a far one
 cdef int MOST_STALLS = 3                # rounds that change nothing but rounding
+cdef int MOST_BRIEF = 8                 # pivoting rounds that look at all features each
 
 
 cdef class WorkingSetSolver(Certifier):
@@ -52,6 +53,7 @@ cdef class WorkingSetSolver(Certifier):
     cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
     cdef bint descending                # pivoting stalled at this penalty
     cdef bint refine                    # solve once more, from correlations that are exact
+    cdef int n_brief                    # brief rounds left at this penalty
     cdef double l1_in_force, l2_in_force
     cdef double[::1] best_coef          # of the working set, at this penalty
     cdef Py_ssize_t n_best
@@ -63,8 +65,8 @@ cdef class WorkingSetSolver(Certifier):
                          n_threads)
         self.best_coef = np.empty(len(self.working))
         if pivoting:
-            self.pivoting = ActiveSet(self.norm_y)
-            self.block = WorkingGram(view, self.pivoting, gram)
+            self.block = WorkingGram(view, gram)
+            self.pivoting = ActiveSet(self.block, self.norm_y)
             self.free_in_working = True
             if gram is None:
                 self.references = self._make_references(features)
@@ -111,6 +113,7 @@ cdef class WorkingSetSolver(Certifier):
         cdef Status status = CONVERGED
         cdef int stalls = 0
         cdef bint worse
+        self.n_brief = MOST_BRIEF
         if self.descending:
             self._resume_pivoting()
         self._approach(l1, l2, last)
@@ -124,6 +127,9 @@ cdef class WorkingSetSolver(Certifier):
                 self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
                 status = CONVERGED
                 break
+            if status == INTERRUPTED and self.n_iter() < last:
+                self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2))
+                continue
             worse = self.pivoting is not None and not self._keep_best(gap)
             if self.n_iter() >= last:
                 status = MAX_ITER
@@ -278,6 +284,7 @@ cdef class WorkingSetSolver(Certifier):
         self.descent.reserve(self.n_working)
         if self.pivoting is not None and self.n_working > first:
             self.block.add(&self.working[first], self.n_working - first)
+            self.pivoting.extend()
             self._to_pivoting(first)
             if first == 0 or not threshold(&self.descent.penalty, self.working[first]) > 0.0:
                 self.pivoting.classify(first)
@@ -312,9 +319,12 @@ cdef class WorkingSetSolver(Certifier):
         """Minimise over the working set by pivoting."""
         cdef Status status
         cdef Py_ssize_t k
+        cdef bint brief = self.n_brief > 0 and <double> self.pivoting.factor.size * \
+            self.pivoting.factor.size > self.view.storage.size and not self.refine
         with nogil:
-            status = pivot_until_consistent(self.pivoting, max_solves, self.refine)
+            status = pivot_until_consistent(self.pivoting, max_solves, self.refine, brief)
         self.refine = False
+        self.n_brief -= brief
         PyErr_CheckSignals()
         for k in range(self.n_working):
             if not fabs(self.pivoting.w[k]) < INFINITY:

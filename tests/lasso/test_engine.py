@@ -53,6 +53,36 @@ def test_factor_is_that_of_the_free_features(bounds, layout, gram, l2) -> None:
         assert solver.descent.n_sweeps == 0
 
 
+@pytest.mark.parametrize("layout", ["F", "csc"])
+def test_factor_after_many_features_left_at_once(layout) -> None:
+    """More than a panel and a tile of them, with gaps from before."""
+    kernel = random_kernel(5, 900, 700, correlation=1.0, layout=layout)
+    solver = kernel.solver(pivoting=True)
+    for level in (0.3, 0.002, 0.0035, 0.003, 0.0002, 0.02, 0.001, 0.2):
+        path = solve_path(solver, kernel.l1_max * np.array([level]))
+        assert_optimal(kernel, path)
+        assert_factor(kernel, solver, 0.0)
+    assert solver.pivoting.factor.n_deleted > 400
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.05])
+def test_a_large_sparse_working_set_has_no_block(l2) -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((120, 2300)) * (rng.random((120, 2300)) < 0.05)
+    X[:, 1200:1300] = X[:, 100:200]
+    kernel = Kernel(X, X[:, :5].sum(axis=1) + rng.standard_normal(120), layout="csc")
+    solver = kernel.solver(pivoting=True)
+    solver.start(1e-3 * rng.standard_normal(2300) * (kernel.view.norm2 > 0))
+    assert not solver.block.stored
+    path = solve_path(solver, kernel.l1_max * np.array([0.5, 0.05, 0.01]), l2)
+    assert_optimal(kernel, path, l2)
+    if l2:
+        assert_factor(kernel, solver, l2)
+    (other,) = solve_path(kernel.solver(pivoting=False), kernel.l1_max * np.array([0.05]), l2)
+    objectives = [kernel.objective(coef, other.l1, l2) for coef in (path[1].coef, other.coef)]
+    assert objectives[0] == pytest.approx(objectives[1], abs=1e-12)
+
+
 def test_factor_follows_another_l2() -> None:
     kernel = random_kernel(4, 25, 40)
     solver = kernel.solver(pivoting=True)
