@@ -37,6 +37,29 @@ class Fit:
         self.model.fit(self.X, self.y)
 
 
+class Embedded:
+    """A small fit inside another program's loop: X given, X made ready once, and a path."""
+
+    params = (["fit", "design", "path"], list(PACKAGES))
+    param_names = ("what", "package")
+    rounds = 1
+
+    def setup(self, what: str, package: str) -> None:
+        X, self.y = problems.gaussian("small")
+        if what == "design" and package == "sklearn":
+            raise NotImplementedError  # there is none
+        self.alphas = problems.alphas(X, self.y - self.y.mean())
+        self.X = creg.Design(X) if what == "design" else X
+        self.lasso_path = PACKAGES[package].lasso_path
+        self.model = PACKAGES[package].Lasso(0.1 * self.alphas[0], tol=1e-6)
+
+    def time_embedded(self, what: str, _package: str) -> None:
+        if what == "path":
+            self.lasso_path(self.X, self.y, alphas=self.alphas)
+        else:
+            self.model.fit(self.X, self.y)
+
+
 class Memory(Fit):
     """The process's peak during one fit, data included."""
 

@@ -15,27 +15,33 @@ unit and scale_j are powers of two, so rescaled data take the same path bit for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from math import inf, isinf
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
+from creg._data.narrow_gram import narrow_gram
 from creg._data.statistics import gram
 from creg._data.storage import Storage
 from creg._data.threads import single_blas
+from creg._data.vectors import centred_target
+from creg._lasso.narrow import NarrowSolver
 from creg._lasso.working_set import WorkingSetSolver
 from creg._ridge.certified import CertifiedRidge
-from creg._solution import Solution, Status
+from creg._solution import Solution, Solutions, Status
 
 Float = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 # Widest design whose whole Gram matrix is made: 8 p^2 bytes, 32 MB.
 LARGEST_GRAM = 2000
+# Most features that are all pivoted on at once.
+NARROW = 128
 # Side up to which BLAS keeps to one thread by itself.
 SMALL_FOR_BLAS = 64
 # alpha_max is raised by this much, so that rounding lets no feature in at it.
@@ -114,6 +120,8 @@ class Data:
     @cached_property
     def gram(self) -> Float:
         """Z'SZ, (n_features, n_features)."""
+        if self.view.n_features <= NARROW:
+            return narrow_gram(self.view)
         with single_blas():
             return gram(self.view)
 
@@ -133,26 +141,10 @@ def rescaled(sample_weight: Float | None) -> Float | None:
     return np.asarray(shares * (len(shares) / shares.sum()))
 
 
-def centred_target(y: Float, weights: Float | None, centre: bool) -> tuple[Float, float, float]:
-    """(y_k, mean, unit): y = mean + unit y_k, 1 <= ||y_k|| < 2, or y_k = 0 for a constant y."""
-    y = np.asarray(y, dtype=np.float64)
-    seen = y if weights is None else y[weights > 0]
-    mean = 0.0
-    if centre:
-        shifted = y - seen[0]
-        mean = float(seen[0] + np.average(shifted, weights=weights))
-    centred = y - mean
-    if weights is not None:
-        centred[weights == 0] = 0.0
-    largest = float(np.abs(centred).max())
-    if largest == 0.0 or (centre and largest <= 4 * EPS * abs(mean)):
-        return np.zeros_like(centred), mean, 1.0
-    unit = float(2.0 ** np.floor(np.log2(largest)))
-    centred /= unit
-    squares = centred * centred if weights is None else weights * centred * centred
-    factor = float(2.0 ** np.floor(0.5 * np.log2(squares.sum())))
-    centred /= factor
-    return centred, mean, unit * factor
+@lru_cache(maxsize=256)
+def repeated(value: float, count: int) -> Float:
+    """(count,), read-only, one number in memory."""
+    return np.broadcast_to(value, count)
 
 
 class L1Problem:
@@ -166,45 +158,87 @@ class L1Problem:
     """
 
     def __init__(self, data: Data, y: Float, penalty: Penalty) -> None:
-        view = data.view
-        p = view.n_features
         self.data, self.penalty = data, penalty
         self.target, self.target_mean, self.unit = centred_target(
-            y, view.weights, data.fit_intercept
+            y, data.view.weights, data.fit_intercept
         )
-        d = np.sqrt(view.norm2 / view.sum_weights) if penalty.standardize else view.scale
-        takes_part = view.norm2 > 0
-        self._v, self._a = np.broadcast_to(1.0, p), d
-        if penalty.weights is not None:
-            finite = np.isfinite(penalty.weights)
-            takes_part &= finite
-            self._v = np.where(finite, penalty.weights, 1.0)
-            self._a = self._v * d
-        self._b = np.broadcast_to(0.0, p) if penalty.l1_ratio == 1.0 else self._a * d
-        self._lower, self._upper = (
-            self._bound_in_kernel_units(bound) for bound in (penalty.lower, penalty.upper)
-        )
-        takes_part &= (self._lower < 0) | (self._upper > 0)
-        self._features = np.flatnonzero(takes_part)
-        j = self._features
-        self._bounded = bool(np.any(self._lower[j] > -np.inf) or np.any(self._upper[j] < np.inf))
+        self._known_cross: Float | None = None
         self._solvers: dict[bool, WorkingSetSolver] = {}
         self._ridge: CertifiedRidge | None = None
+
+    @cached_property
+    def _v(self) -> Float:
+        """Penalty weights; 1 for features that are left out."""
+        weights = self.penalty.weights
+        if weights is None:
+            return repeated(1.0, self.data.view.n_features)
+        return np.where(np.isfinite(weights), weights, 1.0)
+
+    @cached_property
+    def _d(self) -> Float:
+        view = self.data.view
+        return np.sqrt(view.norm2 / view.sum_weights) if self.penalty.standardize else view.scale
+
+    @cached_property
+    def _a(self) -> Float:
+        return self._d if self.penalty.weights is None else self._v * self._d
+
+    @cached_property
+    def _b(self) -> Float:
+        if self.penalty.l1_ratio == 1.0:
+            return repeated(0.0, self.data.view.n_features)
+        return self._a * self._d
+
+    @cached_property
+    def _lower(self) -> Float:
+        return self._bound_in_kernel_units(self.penalty.lower)
+
+    @cached_property
+    def _upper(self) -> Float:
+        return self._bound_in_kernel_units(self.penalty.upper)
 
     def _bound_in_kernel_units(self, bound: float | Float) -> Float:
         """(n_features,); one number, repeated, where that is in all units the same."""
         scale = self.data.view.scale
-        if isinstance(bound, float) and (bound == 0.0 or np.isinf(bound)):
-            return np.broadcast_to(bound, len(scale))
+        if _has_no_unit(bound):
+            return repeated(bound, len(scale))
         return np.asarray(bound / scale / self.unit)
+
+    @cached_property
+    def _features(self) -> NDArray[np.intp]:
+        """Those that may be nonzero."""
+        takes_part = self.data.view.norm2 > 0
+        if self.penalty.weights is not None:
+            takes_part &= np.isfinite(self.penalty.weights)
+        if not self._unbounded:
+            takes_part &= (self._lower < 0) | (self._upper > 0)
+        return np.flatnonzero(takes_part)
+
+    @cached_property
+    def _bounded(self) -> bool:
+        """Whether some feature that may be nonzero has a bound."""
+        if self._unbounded:
+            return False
+        j = self._features
+        return bool(np.any(self._lower[j] > -np.inf) or np.any(self._upper[j] < np.inf))
+
+    @property
+    def _unbounded(self) -> bool:
+        """Whether there are no bounds at all."""
+        return _is_number(self.penalty.lower, -inf) and _is_number(self.penalty.upper, inf)
+
+    @property
+    def _plain(self) -> bool:
+        """Neither bounds nor penalty weights."""
+        return self.penalty.weights is None and self._unbounded
 
     @property
     def _unpenalised(self) -> NDArray[np.intp]:
         if self.penalty.weights is None:
-            return self._features[:0]
+            return np.empty(0, dtype=np.intp)
         return self._features[self._v[self._features] == 0.0]
 
-    @property
+    @cached_property
     def _nothing_penalised(self) -> bool:
         if self.penalty.weights is None:
             return not len(self._features)
@@ -215,18 +249,20 @@ class L1Problem:
         """The residual of the best unpenalised fit within the bounds and half its square."""
         view, bare = self.data.view, self._unpenalised
         r = self.target
-        if self._nothing_penalised:
+        if len(bare) and self._nothing_penalised:
             bare = bare[:0]
         if len(bare) and self.target.any():
-            zeros = np.broadcast_to(0.0, view.n_features)
+            zeros = repeated(0.0, view.n_features)
             solver = WorkingSetSolver(
                 view, self.target, zeros, zeros, self._lower, self._upper, bare
             )
             solver.solve(0.0, 0.0, 0.0, 1e-15, 10_000)
             r = self.target - view.product(solver.descent.coef)
+        if not len(bare):
+            return r, self._half_squared_target
         half = self._half_square(r)
         # what rounding leaves of a target that the unpenalised features explain
-        return (r, half) if half > 1e-26 or not len(bare) else (np.zeros_like(r), 0.0)
+        return (r, half) if half > 1e-26 else (np.zeros_like(r), 0.0)
 
     def _half_square(self, r: Float) -> float:
         weights = self.data.view.weights
@@ -246,6 +282,12 @@ class L1Problem:
         """The objective with all penalised coefficients 0, in the user's units."""
         return self._null_model[1] * self.unit * self.unit / self.data.view.n_samples
 
+    def _cross(self) -> Float:
+        """Z'S y, read once."""
+        if self._known_cross is None:
+            self._known_cross = self.data.view.correlations_of(self.target)
+        return self._known_cross
+
     @cached_property
     def alpha_max(self) -> float:
         """The smallest alpha at which all penalised coefficients are zero (0: at any alpha)."""
@@ -253,7 +295,7 @@ class L1Problem:
         r, half = self._null_model
         if not len(j) or half == 0.0:
             return 0.0
-        c = self.data.view.correlations_of(r)[j]
+        c = (self._cross() if r is self.target else self.data.view.correlations_of(r))[j]
         upwards = np.where(self._upper[j] > 0, c, 0.0) / self._a[j]
         downwards = np.where(self._lower[j] < 0, -c, 0.0) / self._a[j]
         largest = max(0.0, float(upwards.max()), float(downwards.max()))
@@ -261,6 +303,17 @@ class L1Problem:
             return 0.0
         alpha = largest / self.data.view.n_samples * self.unit / self.penalty.l1_ratio
         return alpha * (1.0 + ALPHA_MAX_SLACK)
+
+    def solve_at(self, alpha: float, options: Options, start: Float | None = None) -> Solution:
+        """Solve at one alpha: what `solve` yields."""
+        coef = None if start is None else self._to_kernel(start)
+        with self._single_blas():
+            narrow = self._narrow_solver(options, coef)
+            if narrow is None:
+                return next(self._solve_generally([alpha], options, coef))
+            if self._solve_narrow(narrow, alpha, options):
+                return self._narrow_solution(narrow)
+            return next(self._solve_generally([alpha], options, _finite(narrow.coef)))
 
     def solve(
         self, alphas: Sequence[float], options: Options, start: Float | None = None
@@ -275,23 +328,130 @@ class L1Problem:
         start : (n_features,), optional
             Coefficients to begin from, in the user's units.
         """
-        view = self.data.view
-        alone = min(view.n_samples, view.n_features) > SMALL_FOR_BLAS
-        with single_blas() if alone else nullcontext():
+        with self._single_blas():
             yield from self._solve_each(alphas, options, start)
+
+    def _single_blas(self) -> AbstractContextManager[None]:
+        view = self.data.view
+        small = min(view.n_samples, view.n_features) <= SMALL_FOR_BLAS
+        return nullcontext() if small else single_blas()
 
     def _solve_each(
         self, alphas: Sequence[float], options: Options, start: Float | None
     ) -> Iterator[Solution]:
-        smooth = self.penalty.l1_ratio == 0.0 or self._nothing_penalised
         coef = None if start is None else self._to_kernel(start)
+        narrow = self._narrow_solver(options, coef)
+        done = 0
+        if narrow is not None:
+            while done < len(alphas) and self._solve_narrow(narrow, alphas[done], options):
+                yield self._narrow_solution(narrow)
+                done += 1
+            coef = _finite(narrow.coef)
+        yield from self._solve_generally(alphas[done:], options, coef)
+
+    def _solve_generally(
+        self, alphas: Sequence[float], options: Options, coef: Float | None
+    ) -> Iterator[Solution]:
         for k, alpha in enumerate(alphas):
             following = alphas[k + 1] if k + 1 < len(alphas) else None
-            if not self._bounded and (smooth or alpha == 0.0):
+            if self._is_smooth(alpha):
                 yield self._solve_smooth(alpha, options, following is None)
             else:
                 yield self._solve_on_working_sets(alpha, following, len(alphas), options, coef)
                 coef = None
+
+    def _is_smooth(self, alpha: float) -> bool:
+        """Whether there is neither an l1 penalty nor a bound."""
+        if self._bounded:
+            return False
+        return alpha == 0.0 or self.penalty.l1_ratio == 0.0 or self._nothing_penalised
+
+    def _narrow_solver(self, options: Options, coef: Float | None = None) -> NarrowSolver | None:
+        """Where the features are few, the rows more, and pivoting is free to be used."""
+        data, penalty = self.data, self.penalty
+        view = data.view
+        p = view.n_features
+        if (
+            p > NARROW
+            or options.solver != "auto"
+            or penalty.l1_ratio == 0.0
+            or not data.gram_pays(1)
+        ):
+            return None
+        solver = NarrowSolver(
+            view,
+            self.target,
+            data.gram,
+            self._known_cross,
+            self._a if penalty.weights is not None or penalty.standardize else None,
+            self._b if penalty.l1_ratio < 1.0 else None,
+            penalty.lower if _has_no_unit(penalty.lower) else self._lower,
+            penalty.upper if _has_no_unit(penalty.upper) else self._upper,
+            None if self._plain else self._features,
+        )
+        if not solver.usable:
+            return None
+        if coef is not None:
+            solver.start(coef)
+        return solver
+
+    def _in_kernel_units(self, alpha: Any) -> tuple[Any, Any]:
+        """(l1, l2) of a penalty, or of several."""
+        n, ratio = self.data.view.n_samples, self.penalty.l1_ratio
+        return alpha * ratio * n / self.unit, alpha * (1.0 - ratio) * n
+
+    def _solve_narrow(self, solver: NarrowSolver, alpha: float, options: Options) -> bool:
+        l1, l2 = self._in_kernel_units(alpha)
+        tolerance = options.tol * solver.half_squared_target
+        return bool(solver.solve(l1, l2, tolerance, options.max_iter))
+
+    def _narrow_solution(self, solver: NarrowSolver) -> Solution:
+        indices, values = solver.nonzero()
+        return self._solution(
+            indices,
+            values,
+            gap=solver.gap,
+            null=solver.half_squared_target,
+            loss=solver.half_squared_residual,
+            n_iter=solver.n_iter,
+            status=Status.CONVERGED,
+            reads=solver.reads,
+        )
+
+    def solve_together(self, alphas: Float, options: Options, most: int | None) -> Solutions:
+        """Solve at as many of the first alphas as can be done at once, if only at none.
+
+        It ends after the first solution with more than `most` coefficients that are not zero.
+        """
+        narrow = self._narrow_solver(options)
+        if narrow is None:
+            return Solutions.of([])
+        view, unit = self.data.view, self.unit
+        l1, l2 = self._in_kernel_units(alphas)
+        most = view.n_features if most is None else most
+        tolerance = options.tol * narrow.half_squared_target
+        with self._single_blas():
+            indptr, indices, values, facts = narrow.trace(l1, l2, tolerance, options.max_iter, most)
+        count = len(facts)
+        values, _ = view.coefficients(indices, values, unit)
+        intercepts = np.zeros(count)
+        if self.data.fit_intercept:
+            owner = np.repeat(np.arange(count), np.diff(indptr))
+            at_means = np.bincount(owner, values * view.mean[indices], count)
+            intercepts = self.target_mean - at_means
+        factor = unit / view.n_samples
+        return Solutions(
+            indptr=indptr,
+            indices=indices,
+            values=values,
+            intercepts=intercepts,
+            dual_gaps=facts[:, 0] * factor * unit,
+            null_objectives=np.full(count, narrow.half_squared_target * factor * unit),
+            n_iters=facts[:, 3].astype(np.intp),
+            statuses=np.zeros(count, dtype=np.intp),
+            reads=facts[:, 2],
+            losses=facts[:, 1] * factor * unit,
+        )
 
     def _solve_smooth(self, alpha: float, options: Options, last: bool) -> Solution:
         """Ridge, or least squares of minimum norm, in closed form."""
@@ -307,9 +467,10 @@ class L1Problem:
         l2 = alpha * (1.0 - self.penalty.l1_ratio) * view.n_samples
         max_iter = 10_000 if options.max_iter is None else options.max_iter
         found = self._ridge.solve(l2, options.tol * base, max_iter, last)
+        nonzero = np.flatnonzero(found.coef)
         return self._solution(
-            found.coef,
-            np.flatnonzero(found.coef),
+            nonzero,
+            found.coef[nonzero],
             gap=found.gap,
             null=base,
             loss=found.half_squared_residual,
@@ -326,7 +487,6 @@ class L1Problem:
         options: Options,
         coef: Float | None,
     ) -> Solution:
-        n, ratio = self.data.view.n_samples, self.penalty.l1_ratio
         known = (alpha == 0.0) in self._solvers
         solver = self._solver(alpha == 0.0, n_alphas, options)
         reads = solver.reads if known else 0.0
@@ -335,17 +495,18 @@ class L1Problem:
         if self._half_squared_target == 0.0:
             solver.start(np.zeros(len(self._a)))
         base = self._base(alpha)
-        l1 = alpha * ratio * n / self.unit
+        l1, l2 = self._in_kernel_units(alpha)
         gap, n_iter, status = solver.solve(
             l1,
-            alpha * (1.0 - ratio) * n,
-            l1 if following is None else following * ratio * n / self.unit,
+            l2,
+            l1 if following is None else self._in_kernel_units(following)[0],
             options.tol * base,
             options.max_iter,
         )
+        nonzero = solver.nonzero()
         return self._solution(
-            solver.descent.coef,
-            solver.nonzero(),
+            nonzero,
+            solver.descent.coef[nonzero],
             gap=gap,
             null=base,
             loss=solver.half_squared_residual,
@@ -358,7 +519,7 @@ class L1Problem:
         """The solver of the penalised problem, or of plain least squares."""
         if unpenalised not in self._solvers:
             data = self.data
-            zeros = np.broadcast_to(0.0, len(self._a))
+            zeros = repeated(0.0, data.view.n_features)
             pays = data.gram_pays(n_alphas)
             self._solvers[unpenalised] = WorkingSetSolver(
                 data.view,
@@ -369,7 +530,7 @@ class L1Problem:
                 self._upper,
                 self._features,
                 gram=data.gram if pays else None,
-                cross=data.view.correlations_of(self.target) if pays else None,
+                cross=self._cross() if pays else None,
                 n_threads=options.n_threads,
                 pivoting=options.solver == "auto",
             )
@@ -386,27 +547,38 @@ class L1Problem:
 
     def _solution(
         self,
-        coef: Float,
         indices: NDArray[np.intp],
+        values: Float,
         *,
         gap: float,
         null: float,
         loss: float,
         **facts: Any,
     ) -> Solution:
-        """In the user's units; gap, null and loss are the kernel's."""
+        """In the user's units; values, gap, null and loss are the kernel's."""
         view, unit = self.data.view, self.unit
-        values = coef[indices] * view.scale[indices] * unit
-        intercept = 0.0
-        if self.data.fit_intercept:
-            intercept = self.target_mean - float(values @ view.mean[indices])
-        gap, null, loss = (u * unit / view.n_samples * unit for u in (gap, null, loss))
+        values, at_means = view.coefficients(indices, values, unit)
+        factor = unit / view.n_samples
         return Solution(
             indices=indices,
             values=values,
-            intercept=intercept,
-            dual_gap=gap,
-            null_objective=null,
-            loss=loss,
+            intercept=self.target_mean - at_means if self.data.fit_intercept else 0.0,
+            dual_gap=gap * factor * unit,
+            null_objective=null * factor * unit,
+            loss=loss * factor * unit,
             **facts,
         )
+
+
+def _finite(coef: Float) -> Float | None:
+    """A state to begin from, if it is one."""
+    return coef if np.isfinite(coef).all() else None
+
+
+def _has_no_unit(bound: float | Float) -> TypeGuard[float]:
+    """One number that is in all units the same."""
+    return isinstance(bound, float) and (bound == 0.0 or isinf(bound))
+
+
+def _is_number(bound: float | Float, number: float) -> bool:
+    return isinstance(bound, float) and bound == number

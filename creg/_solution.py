@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import nan
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Status(IntEnum):
     MAX_FEATURES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Solution:
     """One target solved at one penalty, in the user's units.
 
@@ -77,6 +77,72 @@ class Solution:
         if not self.dual_gap > 0:
             return 0.0
         return self.dual_gap / self.null_objective if self.null_objective > 0 else np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Solutions:
+    """One target solved at several penalties, in the user's units: a Solution in arrays.
+
+    Attributes
+    ----------
+    indptr, indices, values : ndarray
+        The coefficients as columns of a CSC array.
+    intercepts, dual_gaps, null_objectives, n_iters, statuses, reads, losses : (n,) ndarray
+    """
+
+    indptr: NDArray[np.intp]
+    indices: NDArray[np.intp]
+    values: Float
+    intercepts: Float
+    dual_gaps: Float
+    null_objectives: Float
+    n_iters: NDArray[np.intp]
+    statuses: NDArray[np.intp]
+    reads: Float
+    losses: Float
+
+    @classmethod
+    def of(cls, solutions: Sequence[Solution]) -> Self:
+        """These, in their order."""
+        counts = [len(s.indices) for s in solutions]
+        return cls(
+            indptr=np.concatenate([[0], np.cumsum(counts, dtype=np.intp)]),
+            indices=np.concatenate([s.indices for s in solutions] or [np.empty(0, np.intp)]),
+            values=np.concatenate([s.values for s in solutions] or [np.empty(0)]),
+            intercepts=np.array([s.intercept for s in solutions]),
+            dual_gaps=np.array([s.dual_gap for s in solutions]),
+            null_objectives=np.array([s.null_objective for s in solutions]),
+            n_iters=np.array([s.n_iter for s in solutions], dtype=np.intp),
+            statuses=np.array([s.status for s in solutions], dtype=np.intp),
+            reads=np.array([s.reads for s in solutions]),
+            losses=np.array([s.loss for s in solutions]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.intercepts)
+
+    def __getitem__(self, k: int) -> Solution:
+        entries = slice(self.indptr[k], self.indptr[k + 1])
+        return Solution(
+            indices=self.indices[entries],
+            values=self.values[entries],
+            intercept=float(self.intercepts[k]),
+            dual_gap=float(self.dual_gaps[k]),
+            null_objective=float(self.null_objectives[k]),
+            n_iter=int(self.n_iters[k]),
+            status=Status(int(self.statuses[k])),
+            reads=float(self.reads[k]),
+            loss=float(self.losses[k]),
+        )
+
+    def list(self) -> "list[Solution]":
+        """One by one."""
+        return [self[k] for k in range(len(self))]
+
+    @property
+    def n_nonzero(self) -> NDArray[np.intp]:
+        """Nonzero coefficients, (n,)."""
+        return np.diff(self.indptr)
 
 
 def unconverged(

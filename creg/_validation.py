@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite, nan
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,6 +19,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from creg._data.storage import Storage
 from creg._data.threads import usable_threads
+from creg._data.vectors import all_finite
 from creg._problem import Options, Penalty
 from creg._solution import Solution, unconverged
 
@@ -29,6 +31,7 @@ Bounds: TypeAlias = tuple[Any, Any] | None
 _READ: dict[str, Any] = {"accept_sparse": ["csc", "csr"], "dtype": [np.float64, np.float32]}
 
 _NUMBERS = "biufc"  # kinds of dtypes
+_SMALL = 100_000
 
 
 class Target(NamedTuple):
@@ -51,21 +54,20 @@ def check_number(
     at_most: float | None = None,
 ) -> float:
     """A finite real number within limits, as a float."""
+    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    number = float(value) if is_number else nan
+    if (
+        isfinite(number)
+        and (at_least is None or number >= at_least)
+        and (above is None or number > above)
+        and (at_most is None or number <= at_most)
+    ):
+        return number
     limits = [f">= {at_least:g}" if at_least is not None else ""]
     limits += [f"> {above:g}" if above is not None else ""]
     limits += [f"<= {at_most:g}" if at_most is not None else ""]
     wanted = f"{name} must be a finite number {' and '.join(filter(None, limits))}".rstrip()
-    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{wanted}; got {_short(value)}.")
-    number = float(value)
-    if (
-        not np.isfinite(number)
-        or (at_least is not None and number < at_least)
-        or (above is not None and number <= above)
-        or (at_most is not None and number > at_most)
-    ):
-        raise ValueError(f"{wanted}; got {_short(value)}.")
-    return number
+    raise (ValueError if is_number else TypeError)(f"{wanted}; got {_short(value)}.")
 
 
 def check_integer(name: str, value: Any, *, at_least: int) -> int:
@@ -124,7 +126,7 @@ def check_threads(n_threads: Any) -> int:
 def read_matrix(X: Matrix, caller: str) -> tuple[Storage, Names | None]:
     """X checked (numeric, two-dimensional, finite, not empty) as a storage, and feature names."""
     if _is_plain(X):
-        assert_all_finite(X, input_name="X", estimator_name=caller)
+        _check_finite(X, "X", caller)
         return Storage(X), None
     reader = _Reader()
     with _naming("X"):
@@ -141,10 +143,16 @@ def read_matrix_for(fitted: BaseEstimator, X: Matrix) -> Any:
         and X.shape[1] == fitted.n_features_in_
         and not hasattr(fitted, "feature_names_in_")
     ):
-        assert_all_finite(X, input_name="X", estimator_name=type(fitted).__name__)
+        _check_finite(X, "X", type(fitted).__name__)
         return X
     with _naming("X"):
         return validate_data(fitted, _numeric("X", X), reset=False, **_READ)
+
+
+def _check_finite(array: NDArray[Any], name: str, caller: str | None) -> None:
+    """An array of float64 or float32; what is small is not worth scikit-learn's preparations."""
+    if array.size > _SMALL or not array.flags.aligned or not all_finite(array):
+        assert_all_finite(array, input_name=name, estimator_name=caller)
 
 
 def frame_names(X: Any) -> Names | None:
@@ -378,7 +386,7 @@ def _float_array(name: str, value: Any, *, finite: bool = True) -> Float:
     """A dense array of any shape as float64, not copied where it is one."""
     if type(value) is np.ndarray and value.dtype == np.float64:
         if finite:
-            assert_all_finite(value, input_name=name)
+            _check_finite(value, name, None)
         return value
     with _naming(name):
         array: Float = check_array(

@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from creg._data.design import DesignView
-from creg._problem import Data, L1Problem, Options, Penalty, standard_deviations
+from creg._problem import Data, L1Problem, Penalty, standard_deviations
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, raise_if_stopped, rounded
 from creg._validation import (
@@ -153,7 +153,7 @@ class _L1Model(_LinearModel):
         starts = self._starts(n_targets, n_features) if warm else [None] * n_targets
         data = Data(design.storage, weights, fit_intercept, scaled=penalty.standardize)
         solutions = [
-            _solve(L1Problem(data, column, penalty), alpha, options, start)
+            raise_if_stopped(L1Problem(data, column, penalty).solve_at(alpha, options, start))
             for column, start in zip(target.columns.T, starts, strict=True)
         ]
         more = {"dual_gap_": _gaps(solutions)} | ({"scale_": data.scale_} if data.scaled else {})
@@ -181,10 +181,6 @@ class _L1Model(_LinearModel):
 def _gaps(solutions: list[Solution]) -> float | Float:
     gaps = np.array([solution.dual_gap for solution in solutions])
     return gaps if len(gaps) > 1 else float(gaps[0])
-
-
-def _solve(problem: L1Problem, alpha: float, options: Options, start: Float | None) -> Solution:
-    return raise_if_stopped(next(iter(problem.solve([alpha], options, start))))
 
 
 class Lasso(_L1Model):

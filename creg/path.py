@@ -10,7 +10,7 @@ from scipy import sparse
 
 from creg._archive import File, read, write
 from creg._problem import Data, L1Problem, Options
-from creg._solution import Progress, Solution, raise_if_stopped, rounded
+from creg._solution import Progress, Solution, Solutions, raise_if_stopped, rounded
 from creg._validation import (
     Bounds,
     Float,
@@ -394,15 +394,8 @@ def trace(
     problem, design = _problem(X, y, "a path", **model)
     if isinstance(wanted, int):
         wanted = _grid(problem.alpha_max, wanted, ratio)
-    solutions = []
     try:
-        for solution in problem.solve(wanted.tolist(), options):
-            raise_if_stopped(solution)
-            if most is not None and len(solution.indices) > most:
-                break
-            solutions.append(solution)
-            if watch:
-                watch(len(wanted), solution)
+        solutions = _solve_all(problem, wanted, options, most, watch)
     finally:
         if isinstance(watch, Progress):
             watch.close()
@@ -413,8 +406,34 @@ def trace(
             f"than max_features={most} coefficients are nonzero.",
             UserWarning,
         )
-    warn_unconverged(solutions, path.alphas.tolist(), options)
+    if np.any(solutions.dual_gaps > options.tol * solutions.null_objectives):
+        warn_unconverged(solutions.list(), path.alphas.tolist(), options)
     return path
+
+
+def _solve_all(
+    problem: L1Problem, alphas: Float, options: Options, most: int | None, watch: Watch | None
+) -> Solutions:
+    """Solved at each alpha, but for the first with more than `most` coefficients and the rest."""
+    solutions, start = [], None
+    if watch is None:
+        together = problem.solve_together(alphas, options, most)
+        count = len(together)
+        if count == len(alphas) and (most is None or together.n_nonzero[-1] <= most):
+            return together
+        solutions = together.list()
+        if most is not None and count and together.n_nonzero[-1] > most:
+            return Solutions.of(solutions[:-1])
+        if count:
+            start = solutions[-1].dense(problem.data.view.n_features)
+    for solution in problem.solve(alphas[len(solutions) :].tolist(), options, start):
+        raise_if_stopped(solution)
+        if most is not None and len(solution.indices) > most:
+            break
+        solutions.append(solution)
+        if watch:
+            watch(len(alphas), solution)
+    return Solutions.of(solutions)
 
 
 def _problem(X: Matrix, y: Any, caller: str, **model: Any) -> tuple[L1Problem, Design]:
@@ -437,26 +456,25 @@ def _grid(largest: float, count: int, eps: float) -> Float:
 
 
 def _collect(
-    solutions: list[Solution], alphas: Float, design: Design, problem: L1Problem, l1_ratio: float
+    solutions: Solutions, alphas: Float, design: Design, problem: L1Problem, l1_ratio: float
 ) -> Path:
-    n_nonzero = np.array([len(s.indices) for s in solutions], dtype=np.intp)
-    indptr = np.concatenate([[0], np.cumsum(n_nonzero)])
-    values = np.concatenate([s.values for s in solutions]) if solutions else np.empty(0)
-    indices = np.concatenate([s.indices for s in solutions]) if solutions else np.empty(0, np.intp)
+    indices = solutions.indices
     shape, penalty = (design.shape[1], len(solutions)), problem.penalty
-    bounds = (np.broadcast_to(b, shape[0])[indices] for b in (penalty.lower, penalty.upper))
-    coefs = sparse.csc_array((rounded(values, design.dtype, *bounds), indices, indptr), shape=shape)
-    losses = np.array([s.loss for s in solutions])
+    lower, upper = (
+        b if isinstance(b, float) else b[indices] for b in (penalty.lower, penalty.upper)
+    )
+    values = rounded(solutions.values, design.dtype, lower, upper)
+    coefs = sparse.csc_array((values, indices, solutions.indptr), shape=shape)
     null = problem.null_objective
     return Path(
         alphas=alphas,
         coefs=coefs,
-        intercepts=np.array([s.intercept for s in solutions]),
-        dual_gaps=np.array([s.dual_gap for s in solutions]),
-        n_iters=np.array([s.n_iter for s in solutions], dtype=np.intp),
-        n_nonzero=n_nonzero,
-        r2=1 - losses / null if null > 0 else np.zeros(len(solutions)),
+        intercepts=solutions.intercepts,
+        dual_gaps=solutions.dual_gaps,
+        n_iters=solutions.n_iters,
+        n_nonzero=solutions.n_nonzero,
+        r2=1 - solutions.losses / null if null > 0 else np.zeros(len(solutions)),
         l1_ratio=float(l1_ratio),
         feature_names=design.feature_names_in_,
-        reads=float(sum(s.reads for s in solutions)),
+        reads=float(solutions.reads.sum()),
     )

@@ -19,6 +19,19 @@ cdef struct Residual:
     double total
 
 
+cdef class Columns:
+    """What a view knows of the columns; for those without weights the storage keeps it."""
+
+    cdef double sum_weights
+    cdef const double[::1] mean
+    cdef const double[::1] scale
+    cdef const double[::1] norm2
+    cdef const double[::1] shift
+    cdef const double[::1] offset
+    cdef const unsigned char[::1] explicit
+    cdef bint shifted
+
+
 cdef class DesignView:
     cdef readonly Storage storage
     cdef readonly Py_ssize_t n_samples

@@ -17,6 +17,16 @@ cdef enum:
     PARTS = 4              # partial sums of a pass that adds vectors, whatever the threads
 
 
+cdef class Columns:
+    """The arrays of Moments, ready for use."""
+
+    def __init__(self, moments):
+        self.sum_weights, self.explicit = moments.sum_weights, moments.explicit
+        self.mean, self.scale, self.norm2 = moments.mean, moments.scale, moments.norm2
+        self.shift, self.offset = moments.shift, moments.offset
+        self.shifted = moments.shift.any()
+
+
 cdef class DesignView:
     """Z = (X - 1 mean') diag(scale) with the inner product <u, v> = sum_i s_i u_i v_i.
 
@@ -52,16 +62,15 @@ cdef class DesignView:
                 s = weights
                 self.s = &s[0]
         self._weights = weights
-        moments = storage._moments.get(bool(centre)) if weights is None else None
-        if moments is None:
-            moments = Moments(storage, weights, centre)
+        cdef Columns columns = storage._moments.get(centre) if weights is None else None
+        if columns is None:
+            columns = Columns(Moments(storage, weights, centre))
             if weights is None:
-                storage._moments[bool(centre)] = moments
-        self.sum_weights = moments.sum_weights
-        self._mean, self._scale, self._norm2 = moments.mean, moments.scale, moments.norm2
-        self._explicit = moments.explicit
-        self._shift, self._offset = moments.shift, moments.offset
-        self._shifted = bool(moments.shift.any())
+                storage._moments[centre] = columns
+        self.sum_weights, self._explicit = columns.sum_weights, columns.explicit
+        self._mean, self._scale, self._norm2 = columns.mean, columns.scale, columns.norm2
+        self._shift, self._offset = columns.shift, columns.offset
+        self._shifted = columns.shifted
 
     def __reduce__(self):
         return DesignView, (self.storage, self._weights, self.centred)
@@ -187,6 +196,18 @@ cdef class DesignView:
             return q.base
         return np.divide(q.base, self._weights, out=np.zeros(self.n_samples),
                          where=self._weights > 0)
+
+    def coefficients(self, const Py_ssize_t[::1] indices, const double[::1] values, double unit):
+        """Of the columns x_j from values w of z_j, j in `indices`: unit w_j scale_j; and the sum
+        of these times mean_j."""
+        cdef double[::1] out = np.empty(indices.shape[0])
+        cdef double total = 0
+        cdef Py_ssize_t k, j
+        for k in range(indices.shape[0]):
+            j = indices[k]
+            out[k] = values[k] * self._scale[j] * unit
+            total += out[k] * self._mean[j]
+        return out.base, total
 
     def product(self, v, int n_threads=1):
         """Z v, (n_samples,) or (n_samples, k) for v of shape (n_features,) or (n_features, k)."""

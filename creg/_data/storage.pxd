@@ -32,7 +32,7 @@ cdef class Storage:
     cdef readonly object X         # what was given, or the copy that had to be made of it
     cdef object _arrays            # the arrays that the pointers above point into
     cdef object _columns
-    cdef dict _moments             # means and norms of unweighted columns, by centring
+    cdef dict _moments             # of unweighted columns, by centring: see DesignView
 
     cdef inline bint is_float32(self) noexcept nogil:
         return self.element >= F32_I32

@@ -48,7 +48,7 @@ cdef class ActiveSet:
     cdef Py_ssize_t* spare
     cdef Py_ssize_t* leaving
     cdef double* corner                # (factor.block_width, factor.block_width)
-    cdef dict _arrays
+    cdef bytearray _vectors            # what these pointers point into
 
     cdef inline bint is_free(self, Py_ssize_t k) noexcept nogil:
         return self.state[k] == POSITIVE or self.state[k] == NEGATIVE
@@ -60,7 +60,7 @@ cdef class ActiveSet:
     cdef bint solve(self, double* d) noexcept nogil
     cdef bint choose_iterative(self) noexcept nogil
     cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
-    cdef _point_to(self, arrays)
+    cdef _make_vectors(self, Py_ssize_t capacity)
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
     cdef void newton(self) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil

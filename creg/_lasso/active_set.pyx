@@ -10,10 +10,9 @@ A feature whose column depends on the free ones cannot be free beside them: it s
 factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.math cimport INFINITY, fabs, fmax
-from libc.string cimport memcpy
-
-import numpy as np
+from libc.string cimport memcpy, memset
 
 from creg._data cimport leaves
 from creg._lasso.conjugate_gradient cimport solve as conjugate_gradients
@@ -25,6 +24,11 @@ cdef double FEWEST_ITERATIVE = 500.0
 cdef double SOLVES = 3.0
 cdef double BLOCKED = 30.0
 
+cdef enum:
+    REALS = 12   # vectors of each kind
+    INDICES = 4
+    FLAGS = 5
+
 
 cdef class ActiveSet:
     """States and factor of a working set; `norm_y` is the scale of correlations."""
@@ -33,38 +37,56 @@ cdef class ActiveSet:
         self.gram = gram
         self.norm_y = norm_y
         self.factor = Factor()
-        self.reserve(32)
+        self.reserve(gram.capacity if gram.capacity else 32)
 
     def reserve(self, Py_ssize_t capacity):
         """Room for so many features; what is there stays."""
         if capacity <= self.capacity:
             return
         self.factor.reserve(capacity)
-        kept, arrays = self._arrays, {"corner": np.empty(self.factor.block_width**2)}
-        for name, dtype in _VECTORS.items():
-            arrays[name] = np.zeros(capacity, dtype=dtype)
-            if self.size:
-                arrays[name][:self.size] = kept[name][:self.size]
-        self._arrays, self.capacity = arrays, capacity
-        self._point_to(arrays)
+        self._make_vectors(capacity)
+        self.capacity = capacity
 
     cdef extend(self):
         """As many features as the Gram block has."""
         self.reserve(self.gram.capacity)
         self.size = self.gram.size
 
-    cdef _point_to(self, arrays):
-        self.w, self.c, self.t = _real(arrays["w"]), _real(arrays["c"]), _real(arrays["t"])
-        self.rho, self.norm = _real(arrays["rho"]), _real(arrays["norm"])
-        self.lower, self.upper = _real(arrays["lower"]), _real(arrays["upper"])
-        self.delta, self.shift = _real(arrays["delta"]), _real(arrays["shift"])
-        self.d, self.corner = _real(arrays["d"]), _real(arrays["corner"])
-        self.kept_w, self.kept_c = _real(arrays["kept_w"]), _real(arrays["kept_c"])
-        self.state, self.target = _state(arrays["state"]), _state(arrays["target"])
-        self.kept_state = _state(arrays["kept_state"])
-        self.dependent, self.accepted = _flag(arrays["dependent"]), _flag(arrays["accepted"])
-        self.active, self.changed = _index(arrays["active"]), _index(arrays["changed"])
-        self.spare, self.leaving = _index(arrays["spare"]), _index(arrays["leaving"])
+    cdef _make_vectors(self, Py_ssize_t capacity):
+        """All vectors, one after the other in one buffer, zeros beyond what there is."""
+        cdef Py_ssize_t width = self.factor.block_width
+        cdef Py_ssize_t size = width * width * sizeof(double) + capacity * (
+            REALS * sizeof(double) + INDICES * sizeof(Py_ssize_t) + FLAGS)
+        cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
+        cdef char* at = PyByteArray_AS_STRING(buffer)
+        cdef double** reals[REALS]
+        cdef Py_ssize_t** indices[INDICES]
+        cdef signed char** flags[FLAGS]
+        cdef Py_ssize_t k
+        memset(at, 0, size)
+        self.corner = <double*> at
+        at += width * width * sizeof(double)
+        reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
+                    &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c]
+        indices[:] = [&self.active, &self.changed, &self.spare, &self.leaving]
+        flags[:] = [&self.state, &self.target, &self.kept_state,
+                    <signed char**> &self.dependent, <signed char**> &self.accepted]
+        for k in range(REALS):
+            if self.size:
+                memcpy(at, reals[k][0], self.size * sizeof(double))
+            reals[k][0] = <double*> at
+            at += capacity * sizeof(double)
+        for k in range(INDICES):
+            if self.size:
+                memcpy(at, indices[k][0], self.size * sizeof(Py_ssize_t))
+            indices[k][0] = <Py_ssize_t*> at
+            at += capacity * sizeof(Py_ssize_t)
+        for k in range(FLAGS):
+            if self.size:
+                memcpy(at, flags[k][0], self.size)
+            flags[k][0] = <signed char*> at
+            at += capacity
+        self._vectors = buffer
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
         """States of the features from `start` on by their coefficients; then the factor afresh."""
@@ -442,32 +464,3 @@ cdef class ActiveSet:
         for i in range(entering):
             if self.state[self.changed[i]] == ZERO:
                 self.place(self.changed[i], 0.0)
-
-
-_VECTORS = {
-    **dict.fromkeys(("w", "c", "t", "rho", "norm", "lower", "upper", "delta", "shift", "d",
-                     "kept_w", "kept_c"), np.float64),
-    **dict.fromkeys(("state", "target", "kept_state"), np.int8),
-    **dict.fromkeys(("dependent", "accepted"), np.uint8),
-    **dict.fromkeys(("active", "changed", "spare", "leaving"), np.intp),
-}
-
-
-cdef double* _real(array):
-    cdef double[::1] view = array
-    return &view[0]
-
-
-cdef signed char* _state(array):
-    cdef signed char[::1] view = array
-    return &view[0]
-
-
-cdef unsigned char* _flag(array):
-    cdef unsigned char[::1] view = array
-    return &view[0]
-
-
-cdef Py_ssize_t* _index(array):
-    cdef Py_ssize_t[::1] view = array
-    return &view[0]

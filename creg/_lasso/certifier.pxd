@@ -18,7 +18,8 @@ cdef class Certifier:
     cdef object l1_weights, l2_weights, lower, upper
     cdef Py_ssize_t[::1] free           # projected
     cdef bint free_in_working
-    cdef readonly object one_sided      # unpenalised with one bound: projected in the dual only
+    cdef object bare                    # unpenalised with some bound
+    cdef readonly object one_sided      # with one bound: projected in the dual only
     cdef Py_ssize_t[::1] features       # the others
     cdef Py_ssize_t[::1] candidates
     cdef Py_ssize_t[::1] working, active  # with room for `reserve` features

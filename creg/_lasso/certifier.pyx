@@ -51,12 +51,13 @@ cdef class Certifier:
         self.in_working = np.zeros(p, dtype=np.uint8)
         self.reads = gram is not None
         features = np.ascontiguousarray(features, dtype=np.intp)
-        bare = (l1_weights[features] == 0.0) & (l2_weights[features] == 0.0)
-        below, above = np.isinf(lower[features]), np.isinf(upper[features])
-        projected = bare & below & above
-        self.free = features[projected]
-        self.features = features[~projected] if projected.any() else features
-        self.one_sided = features[bare & (below ^ above)]
+        bare = features[(l1_weights[features] == 0.0) & (l2_weights[features] == 0.0)]
+        self.features, self.bare, self.free, self.one_sided = features, bare, bare, bare
+        if len(bare):
+            below, above = np.isinf(lower[bare]), np.isinf(upper[bare])
+            self.free, self.one_sided = bare[below & above], bare[below ^ above]
+            self.features = features[~np.isin(features, bare[below & above])]
+            self.bare = bare[~(below & above)]
         self.working = np.empty(0, dtype=np.intp)
         self.reserve(16)
         if len(self.free):

@@ -32,6 +32,7 @@ cdef class WorkingGram:
     cdef Py_ssize_t block_capacity
     cdef dict _arrays
 
+    cdef refer(self)
     cdef add(self, const Py_ssize_t* features, Py_ssize_t count)
     cdef const double* row(self, Py_ssize_t k) noexcept nogil
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,

@@ -58,6 +58,11 @@ cdef class WorkingGram:
             self.root_s = &root[0]
             self._arrays["root"] = root
 
+    cdef refer(self):
+        """All features at once: the whole matrix is the block."""
+        self.G = <double*> self.whole
+        self.size = self.capacity = self.whole_stride
+
     cdef add(self, const Py_ssize_t* features, Py_ssize_t count):
         """Append features to the working set: the rows and columns of G."""
         cdef Py_ssize_t k, size = self.size + count

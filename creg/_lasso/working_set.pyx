@@ -70,10 +70,10 @@ cdef class WorkingSetSolver(Certifier):
             self.free_in_working = True
             if gram is None:
                 self.references = self._make_references(features)
-            self.work_on(self.free)
-            np.asarray(self.in_working)[self.free] = PROJECTED
-        rest = np.asarray(self.features)
-        self.work_on(rest[(l1_weights[rest] == 0.0) & (l2_weights[rest] == 0.0)])
+            if len(self.free):
+                self.work_on(self.free)
+                np.asarray(self.in_working)[self.free] = PROJECTED
+        self.work_on(self.bare)
 
     def start(self, coef):
         """Begin from coefficients in kernel units, within the bounds."""
