@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from creg._data.design import DesignView
 from creg._data.statistics import gram
 from creg._data.storage import Storage
+from creg._data.tall import Products, products
 from creg._data.threads import single_blas
 from creg._lasso.working_set import WorkingSetSolver
 from creg._ridge.certified import CertifiedRidge
@@ -36,6 +37,8 @@ Float = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
 # Widest design whose whole Gram matrix is made: 8 p^2 bytes, 32 MB.
 LARGEST_GRAM = 2000
+# The same for a few alphas.
+LARGEST_GRAM_OF_ONE = 300
 # Side up to which BLAS keeps to one thread by itself.
 SMALL_FOR_BLAS = 64
 # alpha_max is raised by this much, so that rounding lets no feature in at it.
@@ -84,6 +87,9 @@ class Data:
     fit_intercept : bool
     scaled : bool
         Whether `scale_` will be asked for.
+    n_alphas : int
+        Penalties with an l1 part that each target will be solved at.
+    n_threads : int
     """
 
     def __init__(
@@ -93,12 +99,41 @@ class Data:
         fit_intercept: bool,
         *,
         scaled: bool = False,
+        n_alphas: int = 0,
+        n_threads: int = 1,
     ) -> None:
-        columns = storage.columns()
-        weights = rescaled(sample_weight)
+        self.storage = storage
+        self.weights = rescaled(sample_weight)
         self.fit_intercept = fit_intercept
-        self.view = DesignView(columns, weights, centre=fit_intercept)
         self.scaled = scaled
+        self.n_threads = n_threads
+        self._n_alphas = n_alphas
+        self._products: Products | None = None
+        self._first_target: Float | None = None
+
+    def read(self, target: Float, in_columns: bool) -> None:
+        """Before anything else: where the Gram matrix pays, all of it from one read of X.
+
+        Dense rows stay as they are then, unless columns will be asked for (`in_columns`).
+        """
+        pays = self._n_alphas and not self.storage.issparse and self.gram_pays(self._n_alphas)
+        if not pays or "view" in self.__dict__:
+            return
+        with single_blas():
+            self._products = products(
+                self.storage, self.weights, self.fit_intercept, target, self.n_threads
+            )
+        self._first_target = target
+        if self._products is not None:
+            storage = self.storage.columns() if in_columns else self.storage
+            self.view = DesignView(
+                storage, self.weights, self.fit_intercept, self._products.moments
+            )
+
+    @cached_property
+    def view(self) -> DesignView:
+        """X as the solvers see it."""
+        return DesignView(self.storage.columns(), self.weights, centre=self.fit_intercept)
 
     @cached_property
     def scale_(self) -> Float:
@@ -106,16 +141,31 @@ class Data:
         return standard_deviations(self.view)
 
     def gram_pays(self, n_alphas: int) -> bool:
-        """Whether Z'SZ is worth making: no wider than a column is long, by stored entries."""
-        n, p = self.view.n_samples, self.view.n_features
-        entries = self.view.storage.size
-        return p < n and p * p <= entries and p <= (LARGEST_GRAM if n_alphas >= 10 else 500)
+        """Whether Z'SZ is worth making, a product of p / 14 times the cost of a read of X.
+
+        A path does without some 30 reads and most of the columns of Z'SZ, one alpha without 10
+        to 20; where X is not tall the working set's own block costs less.
+        """
+        n, p = self.storage.shape
+        if p * p > self.storage.size:
+            return False
+        if n_alphas >= 10:
+            return p <= LARGEST_GRAM and 5 * n >= 6 * p
+        return p <= LARGEST_GRAM_OF_ONE and n >= 3 * p
 
     @cached_property
     def gram(self) -> Float:
         """Z'SZ, (n_features, n_features)."""
+        if self._products is not None:
+            return self._products.gram
         with single_blas():
-            return gram(self.view)
+            return gram(self.view, self.n_threads)
+
+    def cross(self, target: Float) -> Float:
+        """Z'Sy of a target in kernel units."""
+        if self._products is not None and target is self._first_target:
+            return self._products.cross
+        return self.view.correlations_of(target, self.n_threads)
 
 
 def standard_deviations(view: DesignView) -> Float:
@@ -166,13 +216,15 @@ class L1Problem:
     """
 
     def __init__(self, data: Data, y: Float, penalty: Penalty) -> None:
-        view = data.view
-        p = view.n_features
         self.data, self.penalty = data, penalty
         self.target, self.target_mean, self.unit = centred_target(
-            y, view.weights, data.fit_intercept
+            y, data.weights, data.fit_intercept
         )
-        d = np.sqrt(view.norm2 / view.sum_weights) if penalty.standardize else view.scale
+        data.read(self.target, penalty.weights is not None and not penalty.weights.all())
+        view = data.view
+        p = view.n_features
+        self._scale, self._mean = view.scale, view.mean
+        d = np.sqrt(view.norm2 / view.sum_weights) if penalty.standardize else self._scale
         takes_part = view.norm2 > 0
         self._v, self._a = np.broadcast_to(1.0, p), d
         if penalty.weights is not None:
@@ -253,7 +305,7 @@ class L1Problem:
         r, half = self._null_model
         if not len(j) or half == 0.0:
             return 0.0
-        c = self.data.view.correlations_of(r)[j]
+        c = self.data.cross(r)[j]
         upwards = np.where(self._upper[j] > 0, c, 0.0) / self._a[j]
         downwards = np.where(self._lower[j] < 0, -c, 0.0) / self._a[j]
         largest = max(0.0, float(upwards.max()), float(downwards.max()))
@@ -369,7 +421,7 @@ class L1Problem:
                 self._upper,
                 self._features,
                 gram=data.gram if pays else None,
-                cross=data.view.correlations_of(self.target) if pays else None,
+                cross=data.cross(self.target) if pays else None,
                 n_threads=options.n_threads,
                 pivoting=options.solver == "auto",
             )
@@ -395,12 +447,12 @@ class L1Problem:
         **facts: Any,
     ) -> Solution:
         """In the user's units; gap, null and loss are the kernel's."""
-        view, unit = self.data.view, self.unit
-        values = coef[indices] * view.scale[indices] * unit
+        n_samples, unit = self.data.view.n_samples, self.unit
+        values = coef.take(indices) * self._scale.take(indices) * unit
         intercept = 0.0
         if self.data.fit_intercept:
-            intercept = self.target_mean - float(values @ view.mean[indices])
-        gap, null, loss = (u * unit / view.n_samples * unit for u in (gap, null, loss))
+            intercept = self.target_mean - float(values @ self._mean.take(indices))
+        gap, null, loss = [u * unit / n_samples * unit for u in (gap, null, loss)]
         return Solution(
             indices=indices,
             values=values,

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -122,10 +123,14 @@ def check_threads(n_threads: Any) -> int:
 
 
 def read_matrix(X: Matrix, caller: str) -> tuple[Storage, Names | None]:
-    """X checked (numeric, two-dimensional, finite, not empty) as a storage, and feature names."""
+    """X checked (numeric, two-dimensional, not empty) as a storage, and feature names.
+
+    That the values are finite may be left to `Storage.verify`.
+    """
     if _is_plain(X):
-        assert_all_finite(X, input_name="X", estimator_name=caller)
-        return Storage(X), None
+        return Storage(
+            X, partial(assert_all_finite, X, input_name="X", estimator_name=caller)
+        ), None
     reader = _Reader()
     with _naming("X"):
         checked = validate_data(reader, _numeric("X", X), estimator=caller, **_READ)
