@@ -17,8 +17,8 @@ from scipy import sparse
 from sklearn import linear_model as peer
 from sklearn.exceptions import ConvergenceWarning
 
+from creg._given import Data, Options
 from creg._io import BadFileError, Table, read_table
-from creg._problem import Data, Options
 from creg._solution import Progress, Solution
 from creg._validation import check_single_target, check_threads
 from creg.design import Design

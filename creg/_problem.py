@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import inf, isinf
 from typing import Any, TypeGuard
@@ -24,12 +23,9 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._data.design import DesignView
-from creg._data.narrow_gram import narrow_gram
-from creg._data.statistics import gram
-from creg._data.storage import Storage
 from creg._data.threads import single_blas
 from creg._data.vectors import centred_target
+from creg._given import Data, Options, Penalty
 from creg._lasso.narrow import NarrowSolver
 from creg._lasso.working_set import WorkingSetSolver
 from creg._ridge.certified import CertifiedRidge
@@ -38,107 +34,10 @@ from creg._solution import Solution, Solutions, Status
 Float = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
-# Widest design whose whole Gram matrix is made: 8 p^2 bytes, 32 MB.
-LARGEST_GRAM = 2000
-# Most features that are all pivoted on at once.
-NARROW = 128
 # Side up to which BLAS keeps to one thread by itself.
 SMALL_FOR_BLAS = 64
 # alpha_max is raised by this much, so that rounding lets no feature in at it.
 ALPHA_MAX_SLACK = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class Penalty:
-    """What is added to the squared error, but for its strength alpha.
-
-    Attributes
-    ----------
-    l1_ratio : float
-    weights : (n_features,) or None
-        v: 0 leaves a feature unpenalised, inf leaves it out.
-    lower, upper : float or (n_features,)
-        On the user's coefficients.
-    standardize : bool
-        The penalty acts on the coefficients of the standardised columns.
-    """
-
-    l1_ratio: float = 1.0
-    weights: Float | None = None
-    lower: float | Float = -np.inf
-    upper: float | Float = np.inf
-    standardize: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to solve: see the estimators' parameters of the same names."""
-
-    tol: float = 1e-8
-    max_iter: int | None = 10_000
-    n_threads: int = 1
-    solver: str = "auto"
-
-
-class Data:
-    """What depends on X and the sample weights alone, shared by targets and penalties.
-
-    Parameters
-    ----------
-    storage : Storage
-    sample_weight : (n_samples,) or None
-    fit_intercept : bool
-    scaled : bool
-        Whether `scale_` will be asked for.
-    """
-
-    def __init__(
-        self,
-        storage: Storage,
-        sample_weight: Float | None,
-        fit_intercept: bool,
-        *,
-        scaled: bool = False,
-    ) -> None:
-        columns = storage.columns()
-        weights = rescaled(sample_weight)
-        self.fit_intercept = fit_intercept
-        self.view = DesignView(columns, weights, centre=fit_intercept)
-        self.scaled = scaled
-
-    @cached_property
-    def scale_(self) -> Float:
-        """`standard_deviations` of the columns."""
-        return standard_deviations(self.view)
-
-    def gram_pays(self, n_alphas: int) -> bool:
-        """Whether Z'SZ is worth making: no wider than a column is long, by stored entries."""
-        n, p = self.view.n_samples, self.view.n_features
-        entries = self.view.storage.size
-        return p < n and p * p <= entries and p <= (LARGEST_GRAM if n_alphas >= 10 else 500)
-
-    @cached_property
-    def gram(self) -> Float:
-        """Z'SZ, (n_features, n_features)."""
-        if self.view.n_features <= NARROW:
-            return narrow_gram(self.view)
-        with single_blas():
-            return gram(self.view)
-
-
-def standard_deviations(view: DesignView) -> Float:
-    """Of the columns, divisor sum s; root mean squares if not centred; 1 for constant columns."""
-    spread = np.sqrt(view.norm2 / view.sum_weights) / view.scale
-    return np.where(view.norm2 > 0, spread, 1.0)
-
-
-def rescaled(sample_weight: Float | None) -> Float | None:
-    """Weights that sum to the number of rows; None where they are all equal."""
-    if sample_weight is None or np.all(sample_weight == sample_weight[0]):
-        return None
-    largest = sample_weight.max()
-    shares = sample_weight / largest
-    return np.asarray(shares * (len(shares) / shares.sum()))
 
 
 @lru_cache(maxsize=256)
@@ -160,9 +59,10 @@ class L1Problem:
     def __init__(self, data: Data, y: Float, penalty: Penalty) -> None:
         self.data, self.penalty = data, penalty
         self.target, self.target_mean, self.unit = centred_target(
-            y, data.view.weights, data.fit_intercept
+            y, data.weights, data.fit_intercept
         )
-        self._known_cross: Float | None = None
+        data.read(self.target, penalty.weights is not None and not penalty.weights.all())
+        self._known_cross = data.known_cross(self.target)
         self._solvers: dict[bool, WorkingSetSolver] = {}
         self._ridge: CertifiedRidge | None = None
 
@@ -285,7 +185,7 @@ class L1Problem:
     def _cross(self) -> Float:
         """Z'S y, read once."""
         if self._known_cross is None:
-            self._known_cross = self.data.view.correlations_of(self.target)
+            self._known_cross = self.data.cross(self.target)
         return self._known_cross
 
     @cached_property
@@ -370,13 +270,7 @@ class L1Problem:
         """Where the features are few, the rows more, and pivoting is free to be used."""
         data, penalty = self.data, self.penalty
         view = data.view
-        p = view.n_features
-        if (
-            p > NARROW
-            or options.solver != "auto"
-            or penalty.l1_ratio == 0.0
-            or not data.gram_pays(1)
-        ):
+        if not data.is_narrow or options.solver != "auto" or penalty.l1_ratio == 0.0:
             return None
         solver = NarrowSolver(
             view,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from creg._data.design import DesignView
 from creg._data.storage import Storage
-from creg._problem import Data, L1Problem, Options, Penalty
+from creg._given import Data, Options, Penalty
+from creg._problem import L1Problem
 from creg._ridge.conjugate_gradient import conjugate_gradient
 from creg._ridge.solver import (
     RidgeSolver,

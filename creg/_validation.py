@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import isfinite, nan
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
@@ -20,7 +21,7 @@ from sklearn.utils.validation import check_array, validate_data
 from creg._data.storage import Storage
 from creg._data.threads import usable_threads
 from creg._data.vectors import all_finite
-from creg._problem import Options, Penalty
+from creg._given import Options, Penalty
 from creg._solution import Solution, unconverged
 
 Float: TypeAlias = NDArray[np.float64]
@@ -124,10 +125,16 @@ def check_threads(n_threads: Any) -> int:
 
 
 def read_matrix(X: Matrix, caller: str) -> tuple[Storage, Names | None]:
-    """X checked (numeric, two-dimensional, finite, not empty) as a storage, and feature names."""
+    """X checked (numeric, two-dimensional, not empty) as a storage, and feature names.
+
+    That the values are finite may be left to `Storage.verify`.
+    """
     if _is_plain(X):
-        _check_finite(X, "X", caller)
-        return Storage(X), None
+        if X.size <= _SMALL:
+            _check_finite(X, "X", caller)
+            return Storage(X), None
+        check = partial(assert_all_finite, X, input_name="X", estimator_name=caller)
+        return Storage(X, check), None
     reader = _Reader()
     with _naming("X"):
         checked = validate_data(reader, _numeric("X", X), estimator=caller, **_READ)

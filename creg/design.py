@@ -48,10 +48,7 @@ class Design:
     def __init__(self, X: Matrix) -> None:
         self._storage: Storage
         self._feature_names: Names | None
-        if isinstance(X, Design):
-            self._storage, self._feature_names = X._storage, X._feature_names
-        else:
-            self._storage, self._feature_names = read_matrix(X, "Design")
+        self.__setstate__(as_design(X, "Design").__getstate__())
 
     @property
     def storage(self) -> Storage:
@@ -83,10 +80,16 @@ class Design:
         self._storage, self._feature_names = state
 
 
-def as_design(X: Matrix, caller: str) -> Design:
-    """X if it is a Design, or the Design of X, its complaints in the name of `caller`."""
+def as_design(X: Matrix, caller: str, *, unread: bool = False) -> Design:
+    """X if it is a Design, or the Design of X, its complaints in the name of `caller`.
+
+    `unread` leaves it to the first read of X to see that it is finite.
+    """
     if isinstance(X, Design):
         return X
+    storage, names = read_matrix(X, caller)
+    if not unread:
+        storage.verify()
     design = Design.__new__(Design)
-    design.__setstate__(read_matrix(X, caller))
+    design.__setstate__((storage, names))
     return design

@@ -10,7 +10,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from creg._data.design import DesignView
-from creg._problem import Data, L1Problem, Penalty, standard_deviations
+from creg._given import Data, Penalty, standard_deviations
+from creg._problem import L1Problem
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, raise_if_stopped, rounded
 from creg._validation import (
@@ -137,7 +138,7 @@ class _L1Model(_LinearModel):
         alpha = check_number("alpha", self.alpha, at_least=0)
         fit_intercept = check_flag("fit_intercept", self.fit_intercept)
         warm = check_flag("warm_start", self.warm_start)
-        design = as_design(X, caller)
+        design = as_design(X, caller, unread=True)
         n_samples, n_features = design.shape
         target = check_target(y, n_samples, caller)
         weights = check_weights(sample_weight, n_samples)
@@ -151,7 +152,10 @@ class _L1Model(_LinearModel):
         )
         n_targets = target.columns.shape[1]
         starts = self._starts(n_targets, n_features) if warm else [None] * n_targets
-        data = Data(design.storage, weights, fit_intercept, scaled=penalty.standardize)
+        data = Data(
+            design.storage, weights, fit_intercept, scaled=penalty.standardize,
+            n_alphas=int(alpha > 0 and penalty.l1_ratio > 0), n_threads=options.n_threads,
+        )  # fmt: skip
         solutions = [
             raise_if_stopped(L1Problem(data, column, penalty).solve_at(alpha, options, start))
             for column, start in zip(target.columns.T, starts, strict=True)
@@ -430,7 +434,7 @@ class Ridge(_LinearModel):
         limits = (self.tol, self.max_iter, self.n_threads)
         options = check_options(*limits, self.solver, RIDGE_SOLVERS, unlimited=True)
         fit_intercept = check_flag("fit_intercept", self.fit_intercept)
-        design = as_design(X, caller)
+        design = as_design(X, caller, unread=True)
         target = check_target(y, design.shape[0], caller)
         weights = check_weights(sample_weight, design.shape[0])
         penalty = check_penalty(

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from creg._archive import File, read, write
-from creg._problem import Data, L1Problem, Options
+from creg._given import Data, Options
+from creg._problem import L1Problem
 from creg._solution import Progress, Solution, Solutions, raise_if_stopped, rounded
 from creg._validation import (
     Bounds,
@@ -391,7 +392,8 @@ def trace(
     ratio = check_number("eps", eps, above=0, at_most=1)
     wanted = check_alphas(alphas, l1_ratio=model["l1_ratio"])
     most = None if max_features is None else check_integer("max_features", max_features, at_least=1)
-    problem, design = _problem(X, y, "a path", **model)
+    n_alphas = wanted if isinstance(wanted, int) else len(wanted)
+    problem, design = _problem(X, y, "a path", n_alphas, options.n_threads, **model)
     if isinstance(wanted, int):
         wanted = _grid(problem.alpha_max, wanted, ratio)
     try:
@@ -436,15 +438,22 @@ def _solve_all(
     return Solutions.of(solutions)
 
 
-def _problem(X: Matrix, y: Any, caller: str, **model: Any) -> tuple[L1Problem, Design]:
+def _problem(
+    X: Matrix, y: Any, caller: str, n_alphas: int = 0, n_threads: int = 1, **model: Any
+) -> tuple[L1Problem, Design]:
     """Everything that does not depend on alpha."""
     sample_weight, fit_intercept = model.pop("sample_weight"), model.pop("fit_intercept")
     check_flag("fit_intercept", fit_intercept)
-    design = as_design(X, caller)
+    design = as_design(X, caller, unread=True)
     target = check_single_target(y, design.shape[0], caller)
     weights = check_weights(sample_weight, design.shape[0])
     penalty = check_penalty(design.shape[1], **model)
-    data = Data(design.storage, weights, fit_intercept, scaled=penalty.standardize)
+    if penalty.l1_ratio == 0:
+        n_alphas = 0
+    data = Data(
+        design.storage, weights, fit_intercept, scaled=penalty.standardize, n_alphas=n_alphas,
+        n_threads=n_threads,
+    )  # fmt: skip
     return L1Problem(data, target, penalty), design
 
 

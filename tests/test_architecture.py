@@ -21,7 +21,7 @@ MAX_KERNEL_PARAMETERS = 8
 LAYERS = [
     ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
-    ["_problem", "_ridge_problem"],
+    ["_given", "_problem", "_ridge_problem"],
     ["_validation", "design"],
     ["plotting"],
     ["path"],
@@ -42,6 +42,9 @@ FORBIDDEN = [
     ("_ridge", "_lasso"),
     ("_lasso.penalty", "_lasso"),
     ("_lasso.certificate", "_lasso.coordinate_descent"),
+    ("_given", "_problem"),
+    ("_given", "_lasso"),
+    ("_given", "_ridge"),
     ("_problem", "_ridge_problem"),
     ("_validation", "design"),
 ]

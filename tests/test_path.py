@@ -60,7 +60,7 @@ def test_shapes_and_what_they_hold(path):
 def test_the_grid_starts_where_all_is_zero(path):
     A, b = centred()
     assert path.alphas[0] == pytest.approx(np.abs(A.T @ b).max() / 50, rel=1e-10)
-    assert path.alphas[0] == alpha_max(X, Y)
+    assert path.alphas[0] == pytest.approx(alpha_max(X, Y), rel=1e-13)
     np.testing.assert_allclose(path.alphas, np.geomspace(1, 1e-3, 30) * path.alphas[0])
     assert path.n_nonzero[0] == 0
     assert path.n_nonzero[1] > 0

@@ -14,15 +14,9 @@ import creg
 import creg._ridge.solver
 from creg._data.design import DesignView
 from creg._data.storage import Storage
-from creg._problem import (
-    Data,
-    L1Problem,
-    Options,
-    Penalty,
-    centred_target,
-    rescaled,
-    standard_deviations,
-)
+from creg._data.vectors import centred_target
+from creg._given import Data, Options, Penalty, rescaled, standard_deviations
+from creg._problem import L1Problem
 from creg._solution import Solution, Status
 
 LAYOUTS = ("F", "C", "csc_array", "csr_array")

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from creg._data cimport leaves
-from creg._data.storage cimport SPARSE_COLUMNS, Storage
+from creg._data.storage cimport SPARSE_COLUMNS, SPARSE_ROWS, Storage
 
 from creg._data.moments import Moments
 from creg._data.threads import parallel, pieces
@@ -38,6 +38,8 @@ cdef class DesignView:
         Row weights s >= 0, not all zero; None stands for ones.
     centre : bool
         False leaves the means at zero.
+    moments : Moments, optional
+        Where they are known.
 
     Attributes
     ----------
@@ -48,7 +50,7 @@ cdef class DesignView:
         sum_i s_i.
     """
 
-    def __init__(self, Storage storage, weights=None, bint centre=True):
+    def __init__(self, Storage storage, weights=None, bint centre=True, moments=None):
         cdef const double[::1] s
         self.storage, self.centred = storage, centre
         self.n_samples, self.n_features = storage.n_samples, storage.n_features
@@ -62,7 +64,12 @@ cdef class DesignView:
                 s = weights
                 self.s = &s[0]
         self._weights = weights
-        cdef Columns columns = storage._moments.get(centre) if weights is None else None
+        storage.verify()
+        cdef Columns columns = None
+        if moments is not None:
+            columns = Columns(moments)
+        elif weights is None:
+            columns = storage._moments.get(centre)
         if columns is None:
             columns = Columns(Moments(storage, weights, centre))
             if weights is None:
@@ -182,13 +189,13 @@ cdef class DesignView:
         self.recentre(r)
 
     def residual(self, y, w):
-        """y - Z w, centred; 0 in rows of weight zero; column layouts only."""
+        """y - Z w, centred; 0 in rows of weight zero; not for sparse rows."""
         cdef const double[::1] target = np.ascontiguousarray(y, dtype=np.float64)
         cdef const double[::1] coef = np.ascontiguousarray(w, dtype=np.float64)
         cdef double[::1] q = np.empty(self.n_samples)
         cdef Residual r
-        if self.storage.is_row_layout:
-            raise ValueError("residual needs a column layout")
+        if self.storage.layout == SPARSE_ROWS:
+            raise ValueError("residual needs columns or dense rows")
         r.q = &q[0]
         with nogil:
             self.fill_residual(&target[0], &coef[0], 0, NULL, &r)

@@ -25,10 +25,12 @@ enum {
     WIDTH = 8,   /* lanes of a vector: independent partial sums */
     BLOCK = 256, /* entries of a dense sum between two additions to the total */
     SHORT = 64,  /* the same where a block has fewer partial sums */
+    LINE = 64,   /* bytes of a cache line */
     TILE = 512   /* columns whose sums stay in cache while rows pass */
 };
 
 #if defined(__GNUC__)
+#define PREFETCH(at) __builtin_prefetch(at)
 /* Vectors wider than the target's are split; these functions are inlined and have no ABI. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 typedef double wide __attribute__((vector_size(64)));
@@ -75,6 +77,7 @@ static inline __attribute__((always_inline)) double fold(wide t)
         rest += TERM(i);                                                                         \
     return fold(total) + rest;
 #else
+#define PREFETCH(at) ((void)0)
 #define SUM_WIDE(N, WIDE, TERM) SUM(N, TERM)
 #endif
 
@@ -226,6 +229,33 @@ static inline __attribute__((always_inline)) double fold(wide t)
                                           double *restrict out)                                  \
     {                                                                                            \
         ROWS_SUM(T, s[i] > 0, s[i] * SQUARE(a[start + j] * (row[j] - shift[start + j])))            \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_shifted_##SUFFIX(ptrdiff_t n, const T *restrict x, ptrdiff_t ahead,         \
+                                      double shift, double a, const double *restrict root,       \
+                                      double *restrict out)                                      \
+    {                                                                                            \
+        for (ptrdiff_t start = 0; start < n; start += LINE / (ptrdiff_t)sizeof(T)) {             \
+            ptrdiff_t end = start + LINE / (ptrdiff_t)sizeof(T);                                 \
+            if (end > n)                                                                         \
+                end = n;                                                                         \
+            PREFETCH(x + start + ahead);                                                         \
+            if (root)                                                                            \
+                for (ptrdiff_t i = start; i < end; i++)                                          \
+                    out[i] = a * root[i] * SHIFTED(i);                                           \
+            else                                                                                 \
+                for (ptrdiff_t i = start; i < end; i++)                                          \
+                    out[i] = a * SHIFTED(i);                                                     \
+        }                                                                                        \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_row_shifted_##SUFFIX(ptrdiff_t p, const T *restrict x,                      \
+                                          const double *restrict shift,                          \
+                                          const double *restrict a, double root,                 \
+                                          double *restrict out)                                  \
+    {                                                                                            \
+        for (ptrdiff_t j = 0; j < p; j++)                                                        \
+            out[j] = a[j] * root * (x[j] - shift[j]);                                            \
     }
 
 #define ROW_DOT_TERM(j) ((x[j] - shift[j]) * v[j])

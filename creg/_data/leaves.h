@@ -31,7 +31,13 @@
     /* out_j += sum_i s_i (a_j (x_ij - shift_j))^2 */                                            \
     void creg_rows_square_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *x, ptrdiff_t stride,       \
                                    const double *shift, const double *a, const double *s,        \
-                                   double *out);
+                                   double *out);                                                 \
+    /* out_i = a root_i (x_i - shift), root = NULL: ones; x + ahead is what is wanted next */    \
+    void creg_shifted_##SUFFIX(ptrdiff_t n, const T *x, ptrdiff_t ahead, double shift, double a, \
+                               const double *root, double *out);                                 \
+    /* out_j = root a_j (x_j - shift_j) */                                                       \
+    void creg_row_shifted_##SUFFIX(ptrdiff_t p, const T *x, const double *shift,                 \
+                                   const double *a, double root, double *out);
 
 /* The same over stored entries k: x[k] stands in row (column) at[k], each at most once. */
 #define CREG_DECLARE_SPARSE(SUFFIX, T, I)                                                        \

@@ -25,6 +25,14 @@ cdef extern from "leaves.h" nogil:
                             const double* shift, const double* q, double* out)
     void creg_rows_square_f32(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,
                               const double* shift, const double* a, const double* s, double* out)
+    void creg_shifted_f64(Py_ssize_t n, const double* x, Py_ssize_t ahead, double shift, double a,
+                          const double* root, double* out)
+    void creg_shifted_f32(Py_ssize_t n, const float* x, Py_ssize_t ahead, double shift, double a,
+                          const double* root, double* out)
+    void creg_row_shifted_f64(Py_ssize_t p, const double* x, const double* shift, const double* a,
+                              double root, double* out)
+    void creg_row_shifted_f32(Py_ssize_t p, const float* x, const double* shift, const double* a,
+                              double root, double* out)
     double creg_sparse_dot_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* at,
                                    double shift, const double* v)
     double creg_sparse_dot_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* at,

@@ -69,6 +69,24 @@ cdef class Moments:
                 self._from_columns(0, p)
         # the storage keeps this: neither a cycle nor vectors of n_samples
         self.storage, self.s = None, None
+        self._finish()
+
+    @classmethod
+    def of_sums(cls, means, squares, units, double sum_weights):
+        """Of dense X, from squares_j = ||units_j (x_j - means_j)||^2, powers of two units_j."""
+        cdef Moments self = cls.__new__(cls)
+        cdef double[::1] norm2 = np.empty(len(means)), scale = np.empty(len(means))
+        cdef const double[::1] mean = means, square = squares, a = units
+        cdef Py_ssize_t j
+        self.sum_weights = sum_weights
+        for j in range(len(means)):
+            norm2[j] = self.scaled(square[j], a[j], mean[j], &scale[j])
+        self.mean, self.scale, self.norm2 = means, scale.base, norm2.base
+        self.explicit = np.ones(len(means), dtype=np.uint8)
+        self._finish()
+        return self
+
+    def _finish(self):
         self.shift, self.offset = self._divided()
         for array in (self.mean, self.scale, self.norm2, self.explicit, self.shift, self.offset):
             array.flags.writeable = False

@@ -3,36 +3,30 @@
     gram        Z'SZ                       cross       Z'SR
     outer_gram  S^1/2 Z diag(d) Z' S^1/2
 
-Dense X goes through small float64 buffers, shifted, scaled and weighted, into BLAS.  Sparse X is
-scattered slice by slice, sum_i nnz_i^2 operations, and centred by algebra; columns
-with W mean_j^2 > 100 ||z_j||^2, where that would cancel, are taken as dense vectors.  Sums run over
-a partition that does not depend on the number of threads.
+Dense X goes by blocks (blocks.pyx).  Sparse X is scattered slice by slice, sum_i nnz_i^2
+operations, and centred by algebra; columns with W mean_j^2 > 100 ||z_j||^2, where that would
+cancel, are taken as dense vectors.  Sums run over a partition that does not depend on the number
+of threads.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t
-from scipy.linalg.cython_blas cimport dgemm, dsyrk
 
 from functools import partial
 
 import numpy as np
 
-from creg._data cimport leaves
 from creg._data.design cimport DesignView
-from creg._data.storage cimport DENSE_ROWS, SPARSE_ROWS, Box, Storage
+from creg._data.storage cimport SPARSE_ROWS, Storage
 
-from creg._data.threads import parallel, pieces, single_blas
+from creg._data.blocks import BLAS_WORK, Blocks, add_outer_products, mirrored
+from creg._data.threads import parallel, pieces
 
 cdef enum:
-    ROWS = 256              # of a block; twice as many where there are few columns
-    COLUMNS = 256
-    MANY_COLUMNS = 200
-    PARTS = 4               # partial sums at most
+    COLUMNS = 256           # outer products at once
     SLICE_ENTRIES = 16_384  # entries that are transposed at once, at least
     SPREAD = 16             # of each line that is transposed, at least
 
-SPARE = 2_000_000       # bytes that partial sums may take, however small X is
-BLAS_WORK = 10_000_000  # multiplications below which BLAS is left as it is
 HEAVY = 100             # W mean^2 over ||z||^2 above which centring by algebra cancels too much
 CROSS_COLUMNS = 4       # right-hand sides from which a block is multiplied by BLAS
 
@@ -54,13 +48,13 @@ def gram(DesignView view, int n_threads=1):
     """
     live = view.norm2 > 0
     if not view.storage.issparse:
-        return _mirrored(_dense(view, view.scale * live, None, None, n_threads))
+        return mirrored(_blocks(view, view.scale * live).gram(n_threads))
     heavy = _heavy(view)
     mean = view.mean * view.scale * live
     root = None if view.weights is None else _root_weights(view)
     G = _scattered(view.storage, True, root, view.scale * live, n_threads)
     _subtract_means(G, view.sum_weights, mean)
-    _mirrored(G)
+    mirrored(G)
     unit = np.zeros(view.n_features)
     for j in np.flatnonzero(heavy):
         unit[j] = 1
@@ -79,7 +73,7 @@ def cross(DesignView view, R, int n_threads=1):
         s = np.ones(view.n_samples) if view.weights is None else view.weights
         R = R - (s @ R) / view.sum_weights
     R = np.asfortranarray(R * _root_weights(view)[:, None])
-    return _dense(view, view.scale * (view.norm2 > 0), R, None, n_threads)
+    return _blocks(view, view.scale * (view.norm2 > 0)).cross(R, n_threads)
 
 
 def outer_gram(DesignView view, d=None, int n_threads=1):
@@ -102,7 +96,7 @@ def outer_gram(DesignView view, d=None, int n_threads=1):
     root_d = np.ones(view.n_features) if d is None else np.sqrt(np.asarray(d, dtype=np.float64))
     root_d = root_d * (view.norm2 > 0)
     if not view.storage.issparse:
-        return _mirrored(_dense(view, view.scale * root_d, None, True, n_threads))
+        return mirrored(_blocks(view, view.scale * root_d).outer_gram(view.centred, n_threads))
     root = _root_weights(view)
     heavy = _heavy(view)
     light = root_d * ~heavy
@@ -121,8 +115,13 @@ def outer_gram(DesignView view, d=None, int n_threads=1):
         v[columns, np.arange(len(columns))] = root_d[columns]
         block = view.product(v, n_threads) * root[:, None]
         block -= np.outer(root, root @ block / view.sum_weights)
-        _add_outer_products(K, np.asfortranarray(block))
-    return _mirrored(K)
+        add_outer_products(K, np.asfortranarray(block))
+    return mirrored(K)
+
+
+def _blocks(view, scale):
+    root = None if view.weights is None else np.sqrt(view.weights)
+    return Blocks(view.storage, view.mean, scale, root)
 
 
 def _root_weights(view):
@@ -131,111 +130,6 @@ def _root_weights(view):
 
 def _heavy(view):
     return view.sum_weights * np.square(view.mean * view.scale) > HEAVY * view.norm2
-
-
-def _n_parts(Storage storage, Py_ssize_t blocks, Py_ssize_t size):
-    """How many partial sums of `size` numbers a sum over blocks may have: 1, 2 or 4."""
-    spare = max(storage.nbytes // 10, SPARE) // (8 * max(size, 1))
-    return 4 if blocks >= 4 and spare >= 3 else 2 if blocks >= 2 and spare >= 1 else 1
-
-
-def _dense(DesignView view, scale, R, outer, int n_threads):
-    """A sum over blocks of rows (outer: columns): a Gram's upper triangle, or given R Z'R."""
-    cdef Py_ssize_t n = view.n_samples, p = view.n_features
-    length, size = (p, n) if outer else (n, p)
-    shape = (size, size) if R is None else (size, R.shape[1])
-    block = COLUMNS if outer else ROWS if p >= MANY_COLUMNS else 2 * ROWS
-    n_parts = _n_parts(view.storage, -(-length // block), shape[0] * shape[1])
-    sums = [np.zeros(shape, order="C" if R is None else "F") for _ in range(n_parts)]
-    parts = pieces(length, n_parts, block)
-    stop = []
-    root = _root_weights(view)
-    what = R, bool(outer), block
-    tasks = [partial(_dense_part, view, scale, root, what, sums[k], parts[k], stop)
-             for k in range(len(parts))]
-    if length * size * shape[1] < BLAS_WORK:
-        parallel(tasks, 1)
-    else:
-        with single_blas():
-            parallel(tasks, n_threads)
-    for part in sums[1:]:
-        sums[0] += part
-    return sums[0]
-
-
-def _dense_part(DesignView view, const double[::1] scale, const double[::1] root, what, out, part,
-                stop):
-    """Add blocks part[0] to part[1] to out; ends early once stop holds anything."""
-    R, outer, block = what
-    cdef Py_ssize_t start = part[0], end = part[1], step = block, i = start
-    cdef bint by_columns = outer, by_rows = view.storage.layout == DENSE_ROWS
-    cdef int size = out.shape[0], width = out.shape[1], k, ld, n = view.n_samples
-    cdef double[::1] buffer = np.empty(size * min(step, max(end - start, 1)))
-    cdef double[::1, :] right
-    cdef double[::1] means = np.empty(step)
-    cdef double[::1] flat = out.ravel(order="K")
-    cdef double one = 1
-    cdef Box box
-    cdef char trans = b"T" if by_rows == by_columns else b"N"
-    cdef char lower = b"L", plain = b"N"
-    cdef double* target = &flat[0] if size * width else NULL
-    cdef double* right_start = NULL
-    if R is not None:
-        right = R
-        right_start = &right[0, 0]
-    if target == NULL:
-        return
-    while i < end and not stop:
-        with nogil:
-            k = <int> min(step, end - i)
-            box.row, box.row_stop = 0, view.n_samples
-            box.column, box.column_stop = 0, view.n_features
-            if by_columns:
-                box.column, box.column_stop = i, i + k
-            else:
-                box.row, box.row_stop = i, i + k
-            ld = k if trans == b"T" else size
-            view.storage.fill(&box, &view._mean[0], &scale[0], &root[0], &buffer[0])
-            if by_columns and view.centred:
-                _project(view.n_samples, k, by_rows, &root[0], view.sum_weights, &buffer[0],
-                         &means[0])
-            if right_start == NULL:
-                dsyrk(&lower, &trans, &size, &k, &one, &buffer[0], &ld, &one, target, &size)
-            else:
-                dgemm(&trans, &plain, &size, &width, &k, &one, &buffer[0], &ld, right_start + i, &n,
-                      &one, target, &size)
-        i += step
-        try:
-            PyErr_CheckSignals()
-        except BaseException:
-            stop.append(True)
-            raise
-
-
-cdef void _project(Py_ssize_t n, Py_ssize_t k, bint by_rows, const double* root, double W,
-                   double* block, double* means) noexcept nogil:
-    """b_j -= root root'b_j / W for all k columns: what the rounding of the means left."""
-    cdef Py_ssize_t i, j
-    if not by_rows:
-        for j in range(k):
-            leaves.creg_add(n, -leaves.creg_inner(n, root, block + j * n) / W, root, block + j * n)
-        return
-    for j in range(k):
-        means[j] = 0
-    for i in range(n):
-        leaves.creg_add(k, root[i] / W, block + i * k, means)
-    for i in range(n):
-        leaves.creg_add(k, -root[i], means, block + i * k)
-
-
-def _add_outer_products(double[:, ::1] K, double[::1, :] A):
-    """K += A A', the upper triangle."""
-    cdef int n = A.shape[0], k = A.shape[1]
-    cdef double one = 1
-    cdef char lower = b"L", plain = b"N"
-    if n and k:
-        with single_blas(), nogil:
-            dsyrk(&lower, &plain, &n, &k, &one, &A[0, 0], &n, &one, &K[0, 0], &n)
 
 
 def _scattered(Storage storage, bint by_rows, factor, unit, int n_threads):
@@ -381,15 +275,3 @@ def _subtract_sums(double[:, ::1] K, const double[::1] u, const double[::1] v):
         for i in range(K.shape[0]):
             for k in range(i, K.shape[0]):
                 K[i, k] -= u[i] * v[k] + v[i] * u[k]
-
-
-def _mirrored(double[:, ::1] G):
-    """G with the lower triangle filled in from the upper one."""
-    cdef Py_ssize_t i, j, a, b, tile = 64, n = G.shape[0]
-    with nogil:
-        for a in range((n + tile - 1) // tile):
-            for b in range(a + 1):
-                for i in range(a * tile, min((a + 1) * tile, n)):
-                    for j in range(b * tile, min((b + 1) * tile, i)):
-                        G[i, j] = G[j, i]
-    return G.base

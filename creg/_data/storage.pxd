@@ -18,6 +18,7 @@ cdef enum Element:
 
 cdef struct Box:
     Py_ssize_t row, row_stop, column, column_stop
+    Py_ssize_t pitch               # entries from one line of the copy to the next
 
 
 cdef class Storage:
@@ -33,6 +34,7 @@ cdef class Storage:
     cdef object _arrays            # the arrays that the pointers above point into
     cdef object _columns
     cdef dict _moments             # of unweighted columns, by centring: see DesignView
+    cdef object _check             # raises where values are not finite; None once they are known
 
     cdef inline bint is_float32(self) noexcept nogil:
         return self.element >= F32_I32
@@ -67,8 +69,10 @@ cdef class Storage:
         return self.start(j + 1) - self.start(j)
 
     cdef inline double dot(self, Py_ssize_t j, double shift, const double* v) noexcept nogil:
-        """sum over the stored entries of column j of (x_ij - shift) v_i (column layouts only)."""
+        """sum over the stored entries of column j of (x_ij - shift) v_i (not of sparse rows)."""
         cdef Py_ssize_t k, count
+        if self.layout == DENSE_ROWS:
+            return self.dot_across(j, shift, v)
         if self.layout == DENSE_COLUMNS:
             if self.element == F64_I32:
                 return leaves.creg_dot_f64(
@@ -96,6 +100,9 @@ cdef class Storage:
                           double* v) noexcept nogil:
         """v_i += a s_i (x_ij - shift) over the stored entries of column j; s = NULL: ones."""
         cdef Py_ssize_t k, count
+        if self.layout == DENSE_ROWS:
+            self.axpy_across(j, a, shift, s, v)
+            return
         if self.layout == DENSE_COLUMNS:
             if self.element == F64_I32:
                 leaves.creg_axpy_f64(
@@ -151,6 +158,11 @@ cdef class Storage:
             count, a, (<const float*> self.values) + k, (<const int64_t*> self.indices) + k, shift,
             s)
 
+    cdef void dot_tile(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop,
+                       const double* shift, const double* v, double* out) noexcept nogil
+    cdef double dot_across(self, Py_ssize_t j, double shift, const double* v) noexcept nogil
+    cdef void axpy_across(self, Py_ssize_t j, double a, double shift, const double* s,
+                          double* v) noexcept nogil
     cdef void dot_many(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop,
                        const double* shift,
                        const double* v, double* out) noexcept nogil
@@ -163,5 +175,4 @@ cdef class Storage:
                              bint shifted,
                              const double* q, double* out) noexcept nogil
     cdef void fill(self, const Box* box, const double* shift, const double* scale,
-                   const double* root,
-                   double* out) noexcept nogil
+                   const double* root, double* out) noexcept nogil

@@ -21,6 +21,7 @@ cdef enum Order:
     OUT_OF_RANGE
 
 cdef enum:
+    TILE = 64        # columns whose sums over rows are kept at once
     COPY_ROWS = 128  # rows whose transposition stays in cache
     ROW_BLOCK = 64   # rows between two additions to the sums over a row layout
 
@@ -28,17 +29,19 @@ cdef enum:
 cdef class Storage:
     """X as it lies in memory, and what can be asked of one column (row) of it.
 
-    Values are not looked at.  The arrays must not change as long as the storage lives.
+    The arrays must not change as long as the storage lives.
 
     Parameters
     ----------
     X : ndarray or scipy.sparse array or matrix of shape (n_samples, n_features)
         Used in place if it is float64 or float32 and dense with a unit stride, or CSC or CSR
         with sorted indices and no duplicates; copied once otherwise.
+    check : callable, optional
+        Raises where a value is not finite.  It is not called before `verify` is.
     """
 
-    def __init__(self, object X):
-        self._moments = {}
+    def __init__(self, object X, check=None):
+        self._moments, self._check = {}, check
         if sparse.issparse(X):
             self._set_sparse(X)
         else:
@@ -98,6 +101,21 @@ cdef class Storage:
         self.indptr = <const char*> <size_t> indptr.__array_interface__["data"][0]
         self.X, self._arrays = X, (data, indices, indptr)
 
+    def verify(self):
+        """Check that all values are finite, where that is not known yet."""
+        if self._check is not None:
+            self._check()
+            self._check = None
+
+    @property
+    def is_verified(self):
+        """Whether `verify` has nothing left to do."""
+        return self._check is None
+
+    def known_finite(self):
+        """`verify` need not look any more."""
+        self._check = None
+
     @property
     def shape(self):
         """(n_samples, n_features)."""
@@ -134,6 +152,7 @@ cdef class Storage:
         """The same X in a column layout: itself, or a copy that is made once and kept."""
         if not self.is_row_layout:
             return self
+        self.verify()
         if self._columns is None:
             if self.is_sparse():
                 data, indices, indptr = self._arrays
@@ -174,6 +193,11 @@ cdef class Storage:
         cdef const double* x64[4]
         cdef const float* x32[4]
         cdef double four[4]
+        if self.layout == DENSE_ROWS:
+            while k < stop:
+                self.dot_tile(columns, k, min(stop, k + TILE), shift, v, out)
+                k += TILE
+            return
         if self.layout == DENSE_COLUMNS:
             while k + 4 <= stop:
                 for c in range(4):
@@ -190,6 +214,44 @@ cdef class Storage:
             j = columns[k] if columns != NULL else k
             out[k] = self.dot(j, shift[j], v)
             k += 1
+
+    cdef void dot_tile(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop,
+                       const double* shift, const double* v, double* out) noexcept nogil:
+        """The same of dense rows, for TILE columns at most."""
+        cdef Py_ssize_t at[TILE]
+        cdef Py_ssize_t i, k, begin = 0
+        cdef double part[TILE]
+        for k in range(start, stop):
+            at[k - start] = columns[k] if columns != NULL else k
+            out[k] = 0
+        while begin < self.n_samples:
+            for k in range(stop - start):
+                part[k] = 0
+            for i in range(begin, min(begin + ROW_BLOCK, self.n_samples)):
+                for k in range(stop - start):
+                    part[k] += (self.value_at(i * self.stride + at[k]) - shift[at[k]]) * v[i]
+            for k in range(stop - start):
+                out[start + k] += part[k]
+            begin += ROW_BLOCK
+
+    cdef double dot_across(self, Py_ssize_t j, double shift, const double* v) noexcept nogil:
+        """dot(j, shift, v) of dense rows."""
+        cdef Py_ssize_t i, begin = 0
+        cdef double total = 0, part
+        while begin < self.n_samples:
+            part = 0
+            for i in range(begin, min(begin + ROW_BLOCK, self.n_samples)):
+                part += (self.value_at(i * self.stride + j) - shift) * v[i]
+            total += part
+            begin += ROW_BLOCK
+        return total
+
+    cdef void axpy_across(self, Py_ssize_t j, double a, double shift, const double* s,
+                          double* v) noexcept nogil:
+        """axpy(j, a, shift, s, v) of dense rows."""
+        cdef Py_ssize_t i
+        for i in range(self.n_samples):
+            v[i] += (a * s[i] if s != NULL else a) * (self.value_at(i * self.stride + j) - shift)
 
     cdef void add_rows(self, Py_ssize_t start, Py_ssize_t m, const double* shift, const double* a,
                        const double* q, double* out) noexcept nogil:
@@ -268,38 +330,49 @@ cdef class Storage:
                 out[j] += q[i] * (self.value_at(k) - shift[j])
 
     cdef void fill(self, const Box* box, const double* shift, const double* scale,
-                   const double* root,
-                   double* out) noexcept nogil:
-        """out = root_i (x_ij - shift_j) scale_j over a box of dense X, in the order of X."""
+                   const double* root, double* out) noexcept nogil:
+        """out = root_i (x_ij - shift_j) scale_j over a box of dense X, in the order of X, one
+        line every `pitch` entries; root = NULL: ones."""
         if self.element == F64_I32:
             _fill(<const double*> self.values, self.stride, self.layout == DENSE_ROWS, box, shift,
-                  scale,
-                  root, out)
+                  scale, root, out)
         else:
             _fill(<const float*> self.values, self.stride, self.layout == DENSE_ROWS, box, shift,
-                  scale,
-                  root, out)
+                  scale, root, out)
 
 
 cdef void _fill(const Value* x, Py_ssize_t stride, bint by_rows, const Box* box,
-                const double* shift,
-                const double* scale, const double* root, double* out) noexcept nogil:
-    cdef Py_ssize_t i, j, m = box.row_stop - box.row, p = box.column_stop - box.column
-    cdef const Value* line
+                const double* shift, const double* scale, const double* root,
+                double* out) noexcept nogil:
+    cdef Py_ssize_t i, j, c = box.column, m = box.row_stop - box.row, p = box.column_stop - c
     if by_rows:
-        for i in range(m):
-            line = x + (box.row + i) * stride + box.column
-            for j in range(p):
-                out[j] = (line[j] - shift[box.column + j]) * (
-                    scale[box.column + j] * root[box.row + i])
-            out += p
+        for i in range(box.row, box.row_stop):
+            _shifted_row(p, x + i * stride + c, shift + c, scale + c,
+                         root[i] if root != NULL else 1.0, out)
+            out += box.pitch
     else:
-        for j in range(p):
-            line = x + (box.column + j) * stride + box.row
-            for i in range(m):
-                out[i] = (line[i] - shift[box.column + j]) * (
-                    scale[box.column + j] * root[box.row + i])
-            out += m
+        if root != NULL:
+            root += box.row
+        for j in range(c, box.column_stop):
+            _shifted(m, x + j * stride + box.row, stride if j + 1 < box.column_stop else 0,
+                     shift[j], scale[j], root, out)
+            out += box.pitch
+
+
+cdef inline void _shifted(Py_ssize_t n, const Value* x, Py_ssize_t ahead, double shift, double a,
+                          const double* root, double* out) noexcept nogil:
+    if Value is double:
+        leaves.creg_shifted_f64(n, x, ahead, shift, a, root, out)
+    else:
+        leaves.creg_shifted_f32(n, x, ahead, shift, a, root, out)
+
+
+cdef inline void _shifted_row(Py_ssize_t p, const Value* x, const double* shift, const double* a,
+                              double root, double* out) noexcept nogil:
+    if Value is double:
+        leaves.creg_row_shifted_f64(p, x, shift, a, root, out)
+    else:
+        leaves.creg_row_shifted_f32(p, x, shift, a, root, out)
 
 
 def _in_place(X):

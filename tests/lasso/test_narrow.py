@@ -10,14 +10,15 @@ from cases import as_format, assert_certified, estimator, fit, random_data, rand
 from reference import Problem, null_objective
 
 import creg
-from creg import _problem
+from creg import _given, _problem
 from creg._data.design import DesignView
 from creg._data.narrow_gram import narrow_gram
 from creg._data.statistics import gram
 from creg._data.storage import Storage
 from creg._data.vectors import all_finite
+from creg._given import Data, Options, Penalty
 from creg._lasso.narrow import NarrowSolver
-from creg._problem import Data, L1Problem, Options, Penalty
+from creg._problem import L1Problem
 
 FORMATS = ("F", "C", "csc_array", "csr_array")
 
@@ -77,7 +78,7 @@ def test_its_gap_is_an_upper_bound(seed, tol) -> None:
 def test_both_solvers_agree(seed, monkeypatch) -> None:
     problem = narrow_problem(seed + 200)
     short = fit(problem, tol=1e-12, quiet=True)
-    monkeypatch.setattr(_problem, "NARROW", 0)
+    monkeypatch.setattr(_given, "NARROW", 0)
     general = fit(problem, tol=1e-12, quiet=True)
     bound = 1e-11 * float(null_objective(problem))
     assert abs(short.dual_gap_ - general.dual_gap_) <= bound

@@ -5,7 +5,8 @@ import pytest
 from kernels import Kernel, random_kernel, solve_path
 
 from creg._data.storage import Storage
-from creg._problem import Data, L1Problem, Options, Penalty
+from creg._given import Data, Options, Penalty
+from creg._problem import L1Problem
 
 GRID = np.geomspace(0.99, 0.01, 12)
 WAYS = [(True, False), (True, True), (False, False), (False, True)]

@@ -5,7 +5,7 @@ import pytest
 from cases import as_format
 
 from creg._data.storage import Storage
-from creg._problem import Options, Penalty
+from creg._given import Options, Penalty
 from creg._ridge_problem import solve_ridge
 from creg._solution import Status
 

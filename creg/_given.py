@@ -1,0 +1,178 @@
+"""What a fit is given: X and the row weights, the penalty, how to solve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creg._data.design import DesignView
+from creg._data.narrow_gram import narrow_gram
+from creg._data.statistics import gram
+from creg._data.storage import Storage
+from creg._data.tall import Products, products
+from creg._data.threads import single_blas
+
+Float = NDArray[np.float64]
+
+# Widest design whose whole Gram matrix is made: 8 p^2 bytes, 32 MB.
+LARGEST_GRAM = 2000
+# The same for a few alphas.
+LARGEST_GRAM_OF_ONE = 300
+# Most features that are all pivoted on at once.
+NARROW = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """What is added to the squared error, but for its strength alpha.
+
+    Attributes
+    ----------
+    l1_ratio : float
+    weights : (n_features,) or None
+        v: 0 leaves a feature unpenalised, inf leaves it out.
+    lower, upper : float or (n_features,)
+        On the user's coefficients.
+    standardize : bool
+        The penalty acts on the coefficients of the standardised columns.
+    """
+
+    l1_ratio: float = 1.0
+    weights: Float | None = None
+    lower: float | Float = -np.inf
+    upper: float | Float = np.inf
+    standardize: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to solve: see the estimators' parameters of the same names."""
+
+    tol: float = 1e-8
+    max_iter: int | None = 10_000
+    n_threads: int = 1
+    solver: str = "auto"
+
+
+class Data:
+    """What depends on X and the sample weights alone, shared by targets and penalties.
+
+    Parameters
+    ----------
+    storage : Storage
+    sample_weight : (n_samples,) or None
+    fit_intercept : bool
+    scaled : bool
+        Whether `scale_` will be asked for.
+    n_alphas : int
+        Penalties with an l1 part that each target will be solved at.
+    n_threads : int
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        sample_weight: Float | None,
+        fit_intercept: bool,
+        *,
+        scaled: bool = False,
+        n_alphas: int = 0,
+        n_threads: int = 1,
+    ) -> None:
+        self.storage = storage
+        self.weights = rescaled(sample_weight)
+        self.fit_intercept = fit_intercept
+        self.scaled = scaled
+        self.n_threads = n_threads
+        self._n_alphas = n_alphas
+        self._products: Products | None = None
+        self._first_target: Float | None = None
+
+    def read(self, target: Float, in_columns: bool) -> None:
+        """Before anything else: where the Gram matrix pays, all of it from one read of X.
+
+        Dense rows stay as they are then, unless columns will be asked for (`in_columns`).
+        """
+        storage = self.storage
+        kept = self.is_narrow and storage.is_verified  # small, or a Design: its Gram matrix is kept
+        pays = self._n_alphas and not storage.issparse and self.gram_pays(self._n_alphas)
+        if kept or not pays or "view" in self.__dict__:
+            return
+        with single_blas():
+            self._products = products(
+                self.storage, self.weights, self.fit_intercept, target, self.n_threads
+            )
+        self._first_target = target
+        if self._products is not None:
+            storage = self.storage.columns() if in_columns else self.storage
+            self.view = DesignView(
+                storage, self.weights, self.fit_intercept, self._products.moments
+            )
+
+    @cached_property
+    def view(self) -> DesignView:
+        """X as the solvers see it."""
+        return DesignView(self.storage.columns(), self.weights, centre=self.fit_intercept)
+
+    @cached_property
+    def scale_(self) -> Float:
+        """`standard_deviations` of the columns."""
+        return standard_deviations(self.view)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the features are so few, and the rows more, that all are pivoted on at once."""
+        n, p = self.storage.shape
+        return p <= NARROW and p < n and p * p <= self.storage.size
+
+    def gram_pays(self, n_alphas: int) -> bool:
+        """Whether Z'SZ is worth making, a product of p / 14 times the cost of a read of X.
+
+        A path does without some 30 reads and most of the columns of Z'SZ, one alpha without 10
+        to 20; where X is not tall the working set's own block costs less.
+        """
+        n, p = self.storage.shape
+        if p * p > self.storage.size:
+            return False
+        if n_alphas >= 10:
+            return p <= LARGEST_GRAM and 5 * n >= 6 * p
+        return p <= LARGEST_GRAM_OF_ONE and n >= 3 * p
+
+    @cached_property
+    def gram(self) -> Float:
+        """Z'SZ, (n_features, n_features)."""
+        if self._products is not None:
+            return self._products.gram
+        if self.view.n_features <= NARROW:
+            return narrow_gram(self.view)
+        with single_blas():
+            return gram(self.view, self.n_threads)
+
+    def cross(self, target: Float) -> Float:
+        """Z'Sy of a target in kernel units."""
+        known = self.known_cross(target)
+        return self.view.correlations_of(target, self.n_threads) if known is None else known
+
+    def known_cross(self, target: Float) -> Float | None:
+        """The same where it is known already."""
+        if self._products is None or target is not self._first_target:
+            return None
+        return self._products.cross
+
+
+def standard_deviations(view: DesignView) -> Float:
+    """Of the columns, divisor sum s; root mean squares if not centred; 1 for constant columns."""
+    spread = np.sqrt(view.norm2 / view.sum_weights) / view.scale
+    return np.where(view.norm2 > 0, spread, 1.0)
+
+
+def rescaled(sample_weight: Float | None) -> Float | None:
+    """Weights that sum to the number of rows; None where they are all equal."""
+    if sample_weight is None or np.all(sample_weight == sample_weight[0]):
+        return None
+    largest = sample_weight.max()
+    shares = sample_weight / largest
+    return np.asarray(shares * (len(shares) / shares.sum()))
