@@ -27,6 +27,7 @@ from creg._data.threads import single_blas
 from creg._data.vectors import centred_target
 from creg._given import Data, Options, Penalty
 from creg._lasso.narrow import NarrowSolver
+from creg._lasso.trace import trace
 from creg._lasso.working_set import WorkingSetSolver
 from creg._ridge.certified import CertifiedRidge
 from creg._solution import Solution, Solutions, Status
@@ -317,16 +318,29 @@ class L1Problem:
 
         It ends after the first solution with more than `most` coefficients that are not zero.
         """
-        narrow = self._narrow_solver(options)
-        if narrow is None:
+        count = next((k for k, a in enumerate(alphas.tolist()) if self._is_smooth(a)), len(alphas))
+        if not count or options.solver != "auto" or not alphas.all():
             return Solutions.of([])
-        view, unit = self.data.view, self.unit
-        l1, l2 = self._in_kernel_units(alphas)
-        most = view.n_features if most is None else most
-        tolerance = options.tol * narrow.half_squared_target
+        l1, l2 = self._in_kernel_units(alphas[:count])
+        most = self.data.view.n_features if most is None else most
         with self._single_blas():
-            indptr, indices, values, facts = narrow.trace(l1, l2, tolerance, options.max_iter, most)
-        count = len(facts)
+            narrow = self._narrow_solver(options)
+            if narrow is not None:
+                base = narrow.half_squared_target
+                found = narrow.trace(l1, l2, options.tol * base, options.max_iter, most)
+            else:
+                base = self._base(1.0)
+                solver = self._solver(False, len(alphas), options)
+                found = trace(solver, l1, l2, options.tol * base, options.max_iter, most)
+        indptr, indices, values, facts = found
+        return self._solutions(indptr, indices, values, facts, base)
+
+    def _solutions(
+        self, indptr: NDArray[np.intp], indices: NDArray[np.intp], values: Float, facts: Float,
+        base: float,
+    ) -> Solutions:  # fmt: skip
+        """In the user's units; the rest is the kernel's (`trace`)."""
+        view, unit, count = self.data.view, self.unit, len(facts)
         values, _ = view.coefficients(indices, values, unit)
         intercepts = np.zeros(count)
         if self.data.fit_intercept:
@@ -340,9 +354,9 @@ class L1Problem:
             values=values,
             intercepts=intercepts,
             dual_gaps=facts[:, 0] * factor * unit,
-            null_objectives=np.full(count, narrow.half_squared_target * factor * unit),
+            null_objectives=np.full(count, base * factor * unit),
             n_iters=facts[:, 3].astype(np.intp),
-            statuses=np.zeros(count, dtype=np.intp),
+            statuses=facts[:, 4].astype(np.intp),
             reads=facts[:, 2],
             losses=facts[:, 1] * factor * unit,
         )

@@ -34,6 +34,7 @@ cdef class Certifier:
     cdef double gap(self, bint with_rounding, double moved=*) except *
     cdef _back_to_primal(self)
     cdef correlate_candidates(self)
+    cdef void _consider_near(self) noexcept
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)
     cdef reserve(self, Py_ssize_t count)
 

@@ -11,11 +11,13 @@ import numpy as np
 from creg._data.design cimport DesignView
 from creg._lasso.certificate cimport DualPoint, duality_gap
 from creg._lasso.coordinate_descent cimport Descent
+from creg._lasso.penalty cimport Penalty, threshold
 from creg._lasso.references cimport References
 
 from creg._lasso.projection import projection_basis
 
 cdef double EPS = 2.220446049250313e-16
+cdef double FAR = 1.25  # a threshold so many times a correlation is far
 
 
 cdef class Certifier:
@@ -249,7 +251,21 @@ cdef class Certifier:
                 return
         self.correlate(NULL, p)
         references.store(&self.descent.residual, self.descent.c)
-        self.consider(self.features)
+        self._consider_near()
+
+    cdef void _consider_near(self) noexcept:
+        """Make those features the candidates whose known correlation is not far below its
+        threshold, and the working set."""
+        cdef const Penalty* penalty = &self.descent.penalty
+        cdef const double* c = self.descent.c
+        cdef double slack = 1e-9 * sqrt(self.view.squared_norm(&self.descent.residual))
+        cdef Py_ssize_t k, j, count = 0
+        for k in range(self.features.shape[0]):
+            j = self.features[k]
+            self.candidates[count] = j
+            count += not (fabs(c[j]) * FAR + slack * self.descent.error_norm[j]
+                          <= threshold(penalty, j)) or self.in_working[j] == 1
+        self.n_candidates = count
 
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count):
         """<z_j, r> of the listed features (NULL: all), on threads where that pays."""

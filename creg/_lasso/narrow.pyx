@@ -200,14 +200,14 @@ cdef class NarrowSolver:
         -------
         indptr, indices, values : ndarray
             The coefficients, columns of a CSC array.
-        facts : ndarray of shape (k, 4)
-            gap, half the squared residual, reads, n_iter.
+        facts : ndarray of shape (k, 5)
+            gap, half the squared residual, reads, n_iter, status.
         """
         cdef Py_ssize_t k, size, start, m = l1.shape[0], p = self.view.n_features
         cdef Py_ssize_t[::1] indptr = np.zeros(m + 1, dtype=np.intp)
         cdef Py_ssize_t[::1] indices = np.empty(16 * p, dtype=np.intp)
         cdef double[::1] values = np.empty(16 * p)
-        cdef double[:, ::1] facts = np.empty((m, 4))
+        cdef double[:, ::1] facts = np.zeros((m, 5))
         cdef Py_ssize_t done = 0
         for k in range(m):
             if not self.solve(l1[k], l2[k], tolerance, max_iter):

@@ -17,11 +17,9 @@ cdef class References:
     cdef double* present           # S^1/2 r
     cdef const double* root_s
     cdef const double* norm2
-    cdef double* up                # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
-    cdef double* low
-    cdef float* up_now             # the same times l1, rounded down
-    cdef float* low_now
-    cdef double l1
+    cdef float* up                 # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
+    cdef float* low
+    cdef double inverse            # 1 / l1
     cdef dict _arrays
 
     cdef double combine(self, const Residual* r, double* h) noexcept nogil

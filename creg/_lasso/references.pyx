@@ -25,6 +25,7 @@ from creg._data.design cimport DesignView, Residual
 
 cdef double EPS = 2.220446049250313e-16
 cdef double EPS32 = 6e-8
+cdef double LARGEST = 3e38  # of float32
 
 
 cdef class References:
@@ -44,42 +45,30 @@ cdef class References:
         cdef double[:, ::1] u = np.zeros((KEPT + 1, n))
         cdef float[:, ::1] c = np.zeros((KEPT, p), dtype=np.float32)
         cdef bint alike = np.array_equal(closed_above, closed_below)
-        cdef float[:, ::1] now = np.empty((1 if alike else 2, p), dtype=np.float32)
-        cdef double[::1] above, below
+        cdef float[:, ::1] reach = np.empty((1 if alike else 2, p), dtype=np.float32)
         cdef const double[::1] norm2 = view.norm2
         cdef const double[::1] root
-        above = below = _thresholds(view, l1_weights, closed_above)
-        if not alike:
-            below = _thresholds(view, l1_weights, closed_below)
+        for k, closed in enumerate((closed_above, closed_below)[:len(reach)]):
+            reach.base[k] = _thresholds(view, l1_weights, closed)
         self.view, self.norm2 = view, &norm2[0]
         for k in range(KEPT):
             self.u[k], self.c[k] = &u[k, 0], &c[k, 0]
         self.present = &u[KEPT, 0]
-        self.up, self.low = &above[0], &below[0]
-        self.up_now, self.low_now = &now[0, 0], &now[0 if alike else 1, 0]
+        self.up, self.low = &reach[0, 0], &reach[0 if alike else 1, 0]
         self.full = view.storage.size + 4.0 * p
-        self._arrays = {"all": (u, c, now, above, below, norm2)}
+        self._arrays = {"all": (u, c, reach, norm2)}
         if view.weights is not None:
             root = np.sqrt(view.weights)
             self.root_s = &root[0]
             self._arrays["root"] = root
 
     cdef void set_l1(self, double l1) noexcept nogil:
-        """The thresholds in force; a little low, for the rounding of both sides."""
-        cdef Py_ssize_t j
-        cdef double factor = l1 * (1.0 - 1e-6)
-        self.l1 = l1
-        for j in range(self.view.n_features):
-            self.up_now[j] = <float> (factor * self.up[j] if self.up[j] < INFINITY else INFINITY)
-        if self.low == self.up:
-            return
-        for j in range(self.view.n_features):
-            self.low_now[j] = <float> (factor * self.low[j] if self.low[j] < INFINITY else INFINITY)
+        """The penalty in force."""
+        self.inverse = 1.0 / l1 if l1 > 0.0 else INFINITY
 
     cdef void settle(self, Py_ssize_t j) noexcept nogil:
         """Feature j needs no bound: its correlation is always computed."""
         self.up[j] = self.low[j] = INFINITY
-        self.up_now[j] = self.low_now[j] = INFINITY
 
     cdef double cost(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:
         """Stored entries of the listed columns, and what starting a column costs."""
@@ -146,9 +135,9 @@ cdef class References:
         cdef double e = self.combine(r, h)
         cdef Py_ssize_t k
         for k in range(KEPT):
-            weights[k] = <float> (h[k] * self.length[k])
-        return leaves.creg_beyond(self.view.n_features, weights, <const float**> self.c, <float> e,
-                                  self.up_now, self.low_now, out)
+            weights[k] = <float> (h[k] * self.length[k] * self.inverse)
+        return leaves.creg_beyond(self.view.n_features, weights, <const float**> self.c,
+                                  <float> (e * self.inverse), self.up, self.low, out)
 
     cdef void store(self, const Residual* r, const double* correlations) noexcept nogil:
         """This residual and <z_j, r> for every j as a reference, in place of the oldest but one."""
@@ -176,9 +165,11 @@ cdef class References:
 
 
 def _thresholds(view, l1_weights, closed):
-    """a_j / ||z_j||, inf where that is closed."""
+    """a_j / ||z_j||, a little low for the rounding of both sides, inf where that is closed."""
     out = np.sqrt(view.norm2)
     out[closed] = 1.0
     np.divide(l1_weights, out, out=out)
+    out *= 1.0 - 1e-6
+    np.minimum(out, LARGEST, out=out)
     out[closed] = np.inf
     return out

@@ -48,22 +48,12 @@ cdef class WorkingSetSolver(Certifier):
         Minimise over the working set by block pivoting, coordinate descent being the next resort.
     """
 
-    cdef readonly ActiveSet pivoting    # None: coordinate descent alone
-    cdef readonly WorkingGram block
-    cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
-    cdef bint descending                # pivoting stalled at this penalty
-    cdef bint refine                    # solve once more, from correlations that are exact
-    cdef int n_brief                    # brief rounds left at this penalty
-    cdef double l1_in_force, l2_in_force
-    cdef double[::1] best_coef          # of the working set, at this penalty
-    cdef Py_ssize_t n_best
-    cdef double best_objective, best_gap
-
     def __init__(self, view, y, l1_weights, l2_weights, lower, upper, features,
                  *, gram=None, cross=None, int n_threads=1, bint pivoting=False):
         super().__init__(view, y, l1_weights, l2_weights, lower, upper, features, gram, cross,
                          n_threads)
         self.best_coef = np.empty(len(self.working))
+        self.chosen, self.excess = np.empty(16, dtype=np.intp), np.empty(16)
         if pivoting:
             self.block = WorkingGram(view, gram)
             self.pivoting = ActiveSet(self.block, self.norm_y)
@@ -108,6 +98,12 @@ cdef class WorkingSetSolver(Certifier):
         n_iter : int
         status : int
         """
+        cdef Status status = self.run(l1, l2, next_l1, tolerance, max_iter)
+        return self.gap_reached, self.iterations, <int> status
+
+    cdef Status run(self, double l1, double l2, double next_l1, double tolerance,
+                    long long max_iter) except *:
+        """As `solve`, the gap and the iterations left in the attributes."""
         cdef long long first = self.n_iter(), last = first + max_iter
         cdef double gap, target = 0.8 * tolerance
         cdef Status status = CONVERGED
@@ -154,7 +150,8 @@ cdef class WorkingSetSolver(Certifier):
         if self.pivoting is not None and status != CONVERGED and not gap <= self.best_gap:
             self._begin_descending()
             gap = self._check(tolerance)
-        return gap, self.n_iter() - first, <int> status
+        self.gap_reached, self.iterations = gap, self.n_iter() - first
+        return status
 
     cdef _begin(self, double l1, double l2, long long last):
         """Approach the penalties; from nothing where the state is worse than nothing."""
@@ -441,20 +438,18 @@ cdef class WorkingSetSolver(Certifier):
         """Add at most `most` candidates with |c_j| > ratio t_j, the largest first."""
         cdef Py_ssize_t k, found = 0
         cdef Py_ssize_t[::1] chosen
-        cdef double[::1] excess
         cdef double e
         for k in range(self.n_candidates):
-            found += self._violates(self.candidates[k], ratio, &e)
-        if found == 0:
-            return 0
-        # made to measure: seldom more than a few
-        chosen, excess, found = np.empty(found, dtype=np.intp), np.empty(found), 0
-        for k in range(self.n_candidates):
             if self._violates(self.candidates[k], ratio, &e):
-                chosen[found], excess[found] = self.candidates[k], e
+                if found == self.chosen.shape[0]:
+                    self.chosen = grown(self.chosen, 2 * found)
+                    self.excess = grown(self.excess, 2 * found)
+                self.chosen[found], self.excess[found] = self.candidates[k], e
                 found += 1
+        chosen = self.chosen
         if found > most:
-            order = np.argsort(excess, kind="stable")[found - most:]
-            chosen, found = np.sort(chosen.base[order]), most
-        self._enter(&chosen[0], found)
+            order = np.argsort(np.asarray(self.excess)[:found], kind="stable")[found - most:]
+            chosen, found = np.sort(np.asarray(chosen)[order]), most
+        if found:
+            self._enter(&chosen[0], found)
         return found
