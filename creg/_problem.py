@@ -318,10 +318,9 @@ class L1Problem:
 
         It ends after the first solution with more than `most` coefficients that are not zero.
         """
-        count = next((k for k, a in enumerate(alphas.tolist()) if self._is_smooth(a)), len(alphas))
-        if not count or options.solver != "auto" or not alphas.all():
+        if options.solver != "auto" or not alphas.all() or self._is_smooth(1.0):
             return Solutions.of([])
-        l1, l2 = self._in_kernel_units(alphas[:count])
+        l1, l2 = self._in_kernel_units(alphas)
         most = self.data.view.n_features if most is None else most
         with self._single_blas():
             narrow = self._narrow_solver(options)

@@ -12,8 +12,10 @@ cdef class Certifier:
     cdef readonly References references
     cdef DesignView view
     cdef readonly double reads          # full reads of X
+    cdef readonly long long n_checks, n_seen
     cdef readonly double half_squared_residual
     cdef int n_threads
+    cdef double far                     # a threshold so many times a correlation is far
     cdef double norm_y
     cdef object l1_weights, l2_weights, lower, upper
     cdef Py_ssize_t[::1] free           # projected
@@ -34,7 +36,7 @@ cdef class Certifier:
     cdef double gap(self, bint with_rounding, double moved=*) except *
     cdef _back_to_primal(self)
     cdef correlate_candidates(self)
-    cdef void _consider_near(self) noexcept
+    cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)
     cdef reserve(self, Py_ssize_t count)
 

@@ -17,7 +17,6 @@ from creg._lasso.references cimport References
 from creg._lasso.projection import projection_basis
 
 cdef double EPS = 2.220446049250313e-16
-cdef double FAR = 1.25  # a threshold so many times a correlation is far
 
 
 cdef class Certifier:
@@ -42,7 +41,7 @@ cdef class Certifier:
     def __init__(self, DesignView view, y, l1_weights, l2_weights, lower, upper, features,
                  gram, cross, int n_threads):
         cdef Py_ssize_t p = view.n_features
-        self.view, self.n_threads = view, n_threads
+        self.view, self.n_threads, self.far = view, n_threads, 2.0
         self.descent = Descent(view, y, gram, cross)
         self.norm_y = sqrt(self.descent.squared_y)
         self.half_squared_residual = 0.5 * self.descent.squared_y
@@ -207,6 +206,8 @@ cdef class Certifier:
         cdef Descent descent = self.descent
         cdef DualPoint* dual = &self.dual
         cdef Py_ssize_t k, j, size = self.support()
+        self.n_checks += 1
+        self.n_seen += self.n_candidates
         cdef double magnitude = self.norm_y, sums = EPS * (8.0 + self.view.n_samples / 64.0)
         for k in range(size):
             j = self.active[k]
@@ -248,24 +249,26 @@ cdef class Certifier:
                         self.candidates[self.n_candidates] = self.working[k]
                         self.n_candidates += 1
                 self.correlate(&self.candidates[0], self.n_candidates)
+                self._consider_near(&self.candidates[0], self.n_candidates)
                 return
         self.correlate(NULL, p)
         references.store(&self.descent.residual, self.descent.c)
-        self._consider_near()
+        self._consider_near(&self.features[0] if len(self.features) else NULL, len(self.features))
 
-    cdef void _consider_near(self) noexcept:
-        """Make those features the candidates whose known correlation is not far below its
-        threshold, and the working set."""
+    cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:
+        """Make those the candidates whose known correlation is not far below its threshold, and
+        the working set; `features` may be the candidates."""
         cdef const Penalty* penalty = &self.descent.penalty
         cdef const double* c = self.descent.c
+        cdef const double* error_norm = self.descent.error_norm
         cdef double slack = 1e-9 * sqrt(self.view.squared_norm(&self.descent.residual))
-        cdef Py_ssize_t k, j, count = 0
-        for k in range(self.features.shape[0]):
-            j = self.features[k]
-            self.candidates[count] = j
-            count += not (fabs(c[j]) * FAR + slack * self.descent.error_norm[j]
-                          <= threshold(penalty, j)) or self.in_working[j] == 1
-        self.n_candidates = count
+        cdef Py_ssize_t k, j, kept = 0
+        for k in range(count):
+            j = features[k]
+            self.candidates[kept] = j
+            kept += self.in_working[j] == 1 or not (
+                fabs(c[j]) * self.far + slack * error_norm[j] <= threshold(penalty, j))
+        self.n_candidates = kept
 
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count):
         """<z_j, r> of the listed features (NULL: all), on threads where that pays."""

@@ -112,6 +112,7 @@ cdef class WorkingSetSolver(Certifier):
         if self.descending:
             self._resume_pivoting()
         self._begin(l1, l2, last)
+        self.far = 1.001 * min(max(l1 / next_l1 if next_l1 > 0.0 else 1.0, 1.0), 1.0 / STEP)
         while True:
             if self.n_working:
                 status = self._minimise(target, last - self.n_iter())
@@ -156,6 +157,7 @@ cdef class WorkingSetSolver(Certifier):
     cdef _begin(self, double l1, double l2, long long last):
         """Approach the penalties; from nothing where the state is worse than nothing."""
         self.n_brief = 0
+        self.far = 1.01 / STEP
         self.best_objective, self.best_gap = INFINITY, INFINITY
         self._approach(l1, l2, last)
         if self.pivoting is not None and not self._objective() <= (
