@@ -135,6 +135,10 @@ def read_matrix(X: Matrix, caller: str) -> tuple[Storage, Names | None]:
             return Storage(X), None
         check = partial(assert_all_finite, X, input_name="X", estimator_name=caller)
         return Storage(X, check), None
+    if _is_plain_sparse(X):
+        _check_indices(X)
+        _check_finite(X.data, "X", caller)
+        return Storage(X), None
     reader = _Reader()
     with _naming("X"):
         checked = validate_data(reader, _numeric("X", X), estimator=caller, **_READ)
@@ -180,6 +184,19 @@ def _is_plain(X: Any) -> bool:
         and X.ndim == 2
         and X.size > 0
         and X.dtype in (np.float64, np.float32)
+    )
+
+
+def _is_plain_sparse(X: Any) -> bool:
+    """The same of a sparse X."""
+    return (
+        type(X) in (sparse.csc_array, sparse.csr_array, sparse.csc_matrix, sparse.csr_matrix)
+        and X.ndim == 2
+        and min(X.shape) > 0
+        and X.data.ndim == 1
+        and X.dtype in (np.float64, np.float32)
+        and X.indices.dtype == X.indptr.dtype
+        and X.indices.dtype in (np.int32, np.int64)
     )
 
 
