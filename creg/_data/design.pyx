@@ -106,8 +106,11 @@ cdef class DesignView:
         """q_i -= s_i sum(q) / W where the view is centred; total = sum(q)."""
         cdef double offset
         cdef Py_ssize_t i
+        r.total = 0.0
+        if not self.centred:  # nothing is subtracted, so no one asks for the total
+            return
         r.total = leaves.creg_sum(self.n_samples, r.q)
-        if not self.centred or r.total == 0:
+        if r.total == 0:
             return
         offset = r.total / self.sum_weights
         if self.s == NULL:

@@ -313,9 +313,28 @@ DEFINE_SPARSE(f64_i64, double, int64_t)
 DEFINE_SPARSE(f32_i32, float, int32_t)
 DEFINE_SPARSE(f32_i64, float, int64_t)
 
-CLONED double creg_inner(ptrdiff_t n, const double *u, const double *v)
+static inline __attribute__((always_inline)) double inner(ptrdiff_t n, const double *u,
+                                                          const double *v)
 {
     SUM_WIDE(n, INNER_WIDE, INNER_TERM)
+}
+
+CLONED double creg_inner(ptrdiff_t n, const double *u, const double *v)
+{
+    return inner(n, u, v);
+}
+
+/* Blocks of u stay in cache while the others pass. */
+CLONED void creg_inner_each(ptrdiff_t n, const double *u, ptrdiff_t count,
+                            const double *const *v, double *out)
+{
+    for (ptrdiff_t k = 0; k < count; k++)
+        out[k] = 0;
+    for (ptrdiff_t start = 0; start < n; start += TILE) {
+        ptrdiff_t width = n - start < TILE ? n - start : TILE;
+        for (ptrdiff_t k = 0; k < count; k++)
+            out[k] += inner(width, u + start, v[k] + start);
+    }
 }
 
 CLONED void creg_add(ptrdiff_t n, double a, const double *restrict u, double *restrict v)

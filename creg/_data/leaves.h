@@ -57,6 +57,9 @@ CREG_DECLARE_SPARSE(f32_i64, float, int64_t)
 
 /* sum_i u_i v_i ;  v_i += a u_i ;  sum_i u_i ;  sum over s_i > 0 of u_i^2 / s_i */
 double creg_inner(ptrdiff_t n, const double *u, const double *v);
+/* out_k = sum_i u_i v_ki, the vectors v_k at v[k] */
+void creg_inner_each(ptrdiff_t n, const double *u, ptrdiff_t count, const double *const *v,
+                     double *out);
 void creg_add(ptrdiff_t n, double a, const double *u, double *v);
 double creg_sum(ptrdiff_t n, const double *u);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);

@@ -66,6 +66,8 @@ cdef extern from "leaves.h" nogil:
                                       double shift,
                                       const double* s)
     double creg_inner(Py_ssize_t n, const double* u, const double* v)
+    void creg_inner_each(Py_ssize_t n, const double* u, Py_ssize_t count, const double** v,
+                         double* out)
     void creg_add(Py_ssize_t n, double a, const double* u, double* v)
     double creg_sum(Py_ssize_t n, const double* u)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)

@@ -261,7 +261,7 @@ cdef class Certifier:
         cdef const Penalty* penalty = &self.descent.penalty
         cdef const double* c = self.descent.c
         cdef const double* error_norm = self.descent.error_norm
-        cdef double slack = 1e-9 * sqrt(self.view.squared_norm(&self.descent.residual))
+        cdef double slack = 1e-9 * sqrt(self.references.square)
         cdef Py_ssize_t k, j, kept = 0
         for k in range(count):
             j = features[k]

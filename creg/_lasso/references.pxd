@@ -20,6 +20,7 @@ cdef class References:
     cdef float* up                 # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
     cdef float* low
     cdef double inverse            # 1 / l1
+    cdef double square             # ||r||^2 of the last r that was combined or stored
     cdef dict _arrays
 
     cdef double combine(self, const Residual* r, double* h) noexcept nogil

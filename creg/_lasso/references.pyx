@@ -93,14 +93,19 @@ cdef class References:
         cdef const double* u = self.weigh(r)
         cdef double L[KEPT][KEPT]
         cdef double g[KEPT]
-        cdef double square = leaves.creg_inner(n, u, u), used = 0.0
-        cdef double e2 = square, magnitude = sqrt(square)
-        cdef double pivot
+        cdef const double* vectors[KEPT + 1]
+        cdef double products[KEPT + 1]
+        cdef double used = 0.0, e2, magnitude, pivot
+        for k in range(size):
+            vectors[k] = self.u[k]
+        vectors[size] = u
+        leaves.creg_inner_each(n, u, size + 1, vectors, products)
+        self.square = e2 = products[size]
+        magnitude = sqrt(e2)
         for k in range(KEPT):
             h[k] = 0.0
         for k in range(size):
-            g[k] = leaves.creg_inner(n, u, self.u[k])
-            h[k] = g[k]
+            g[k] = h[k] = products[k]
         # Cholesky of the products; pivots that are too small leave their reference out
         for k in range(size):
             pivot = self.products[k][k]
@@ -155,7 +160,8 @@ cdef class References:
         for m in range(self.size):
             self.products[k][m] = leaves.creg_inner(n, self.u[k], self.u[m])
             self.products[m][k] = self.products[k][m]
-        length = sqrt(self.products[k][k])
+        self.square = self.products[k][k]
+        length = sqrt(self.square)
         self.length[k] = length
         c = <float*> self.c[k]
         for j in range(self.view.n_features):
