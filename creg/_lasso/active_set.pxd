@@ -33,6 +33,8 @@ cdef class ActiveSet:
     cdef double* lower
     cdef double* upper
     cdef double* norm
+    cdef double* error_norm            # what rounding in c is proportional to
+    cdef double drift                  # sum of |change of w_k| error_norm_k since c was exact
     cdef double* delta                 # gradient shift at which an earlier state is optimal
     cdef double* shift                 # the part of delta in force
     cdef double* d                     # a step, or a column
@@ -58,6 +60,7 @@ cdef class ActiveSet:
     cdef void refactor_by(self, bint iterative) noexcept nogil
     cdef void collect(self) noexcept nogil
     cdef bint solve(self, double* d) noexcept nogil
+    cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil
     cdef bint choose_iterative(self) noexcept nogil
     cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
     cdef _make_vectors(self, Py_ssize_t capacity)

@@ -25,7 +25,7 @@ cdef double SOLVES = 3.0
 cdef double BLOCKED = 30.0
 
 cdef enum:
-    REALS = 12   # vectors of each kind
+    REALS = 13   # vectors of each kind
     INDICES = 4
     FLAGS = 5
 
@@ -67,7 +67,8 @@ cdef class ActiveSet:
         self.corner = <double*> at
         at += width * width * sizeof(double)
         reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
-                    &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c]
+                    &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c,
+                    &self.error_norm]
         indices[:] = [&self.active, &self.changed, &self.spare, &self.leaving]
         flags[:] = [&self.state, &self.target, &self.kept_state,
                     <signed char**> &self.dependent, <signed char**> &self.accepted]
@@ -119,8 +120,15 @@ cdef class ActiveSet:
             k = self.active[i]
             self.w[k] += self.d[i]
             self.d[i] = -self.d[i]
-        self.gram.add_rows(self.active, self.d, size, self.c)
+        self.move(self.active, self.d, size)
         self.n_solves += 1
+
+    cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil:
+        """c += sum_i a_i G_(rows_i)."""
+        cdef Py_ssize_t i
+        for i in range(count):
+            self.drift += fabs(a[i]) * self.error_norm[rows[i]]
+        self.gram.add_rows(rows, a, count, self.c)
 
     cdef bint solve(self, double* d) noexcept nogil:
         """d := (G_AA + diag(rho_A))^-1 d; False, d as it was, where the factor has been made for
@@ -187,6 +195,7 @@ cdef class ActiveSet:
         cdef double change = self.w[k] - w
         self.w[k] = w
         if change != 0.0:
+            self.drift += fabs(change) * self.error_norm[k]
             leaves.creg_add(self.size, change, self.gram.row(k), self.c)
 
     cdef void drop(self) noexcept nogil:
@@ -337,7 +346,7 @@ cdef class ActiveSet:
                 self.d[i] *= x * self.w[k]
                 self.w[self.active[i]] += self.d[i]
                 self.d[i] = -self.d[i]
-            self.gram.add_rows(self.active, self.d, size, self.c)
+            self.move(self.active, self.d, size)
             self.place(k, (1.0 - x) * self.w[k])
             if leaving < 0:
                 return
@@ -417,7 +426,7 @@ cdef class ActiveSet:
         for i in range(size):
             self.d[i] *= s * x
             self.w[self.active[i]] -= self.d[i]
-        self.gram.add_rows(self.active, self.d, size, self.c)
+        self.move(self.active, self.d, size)
         self.place(worst, self.w[worst] + s * x)
         if leaving < 0:
             self.settle(worst)

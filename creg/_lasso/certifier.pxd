@@ -15,6 +15,7 @@ cdef class Certifier:
     cdef readonly long long n_checks, n_seen
     cdef readonly double half_squared_residual
     cdef int n_threads
+    cdef double working_error           # of <z_j, r>, over error_norm_j, in the working set
     cdef double far                     # a threshold so many times a correlation is far
     cdef double norm_y
     cdef object l1_weights, l2_weights, lower, upper
@@ -31,11 +32,12 @@ cdef class Certifier:
 
     cdef Py_ssize_t support(self) noexcept
     cdef double certify(self, double tolerance) except *
-    cdef double _certify_from_residual(self) except *
+    cdef double _certify_from_residual(self, double tolerance) except *
     cdef double _certify_one_sided(self) except *
     cdef double gap(self, bint with_rounding, double moved=*) except *
     cdef _back_to_primal(self)
-    cdef correlate_candidates(self)
+    cdef correlate_candidates(self, double tolerance)
+    cdef bint correlations_suffice(self, double tolerance) noexcept
     cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)
     cdef reserve(self, Py_ssize_t count)

@@ -90,8 +90,9 @@ cdef class Certifier:
         """The gap of the present coefficients; <z_j, r> of all candidates becomes exact."""
         cdef Descent descent = self.descent
         cdef double gap
+        self.working_error = 0.0
         if not descent.in_gram_space:
-            return self._certify_from_residual()
+            return self._certify_from_residual(tolerance)
         if not descent.rank and not len(self.one_sided):
             descent.refresh(&self.active[0], self.support())
             gap = self.gap(True)
@@ -99,13 +100,14 @@ cdef class Certifier:
                 return gap
         descent.in_gram_space = False
         try:
-            return self._certify_from_residual()
+            return self._certify_from_residual(tolerance)
         finally:
             descent.in_gram_space = True
 
-    cdef double _certify_from_residual(self) except *:
-        """The gap from a residual and correlations that are computed from X at once."""
+    cdef double _certify_from_residual(self, double tolerance) except *:
+        """The gap from a residual that is computed from X at once, and correlations with it."""
         cdef Descent descent = self.descent
+        cdef double gap
         descent.refresh(&self.active[0], self.support())
         if len(self.one_sided):
             return self._certify_one_sided()
@@ -114,8 +116,19 @@ cdef class Certifier:
             descent.refresh(&self.active[0], self.support())
             descent.project()
             descent.correlate(&self.free[0], self.free.shape[0])
-        self.correlate_candidates()
-        return self.gap(True)
+        self.correlate_candidates(-1.0 if descent.rank else tolerance)
+        gap = self.gap(True)
+        if gap > tolerance and self.working_error > 0.0:
+            self.working_error = 0.0
+            descent.correlate(&self.working[0], self.n_working)
+            self.reads += <double> self.n_working / self.view.n_features
+            gap = self.gap(True)
+        return gap
+
+    cdef bint correlations_suffice(self, double tolerance) noexcept:
+        """Whether <z_j, r> of the working set is known well enough for a gap of this size; then
+        it is there, and `working_error` is what it may err by."""
+        return False
 
     cdef double _certify_one_sided(self) except *:
         """As above, with unpenalised features that have one bound.
@@ -146,7 +159,7 @@ cdef class Certifier:
             self._subtract(basis @ shift)
             self._subtract(basis @ (basis.T @ self._weighted_residual()))
             self.consider(features)
-            self.correlate_candidates()
+            self.correlate_candidates(-1.0)
             at_bound = np.setdiff1d(one_sided, free)
             c = descent.gradient[at_bound]
             open_side = np.where(c > 0.0, upper[at_bound], -lower[at_bound])
@@ -215,7 +228,7 @@ cdef class Certifier:
         self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
         dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
         dual.residual_error = EPS * (4.0 + size) * magnitude if with_rounding else 0.0
-        dual.error = sums * dual.residual_norm if with_rounding else 0.0
+        dual.error = max(sums * dual.residual_norm, self.working_error) if with_rounding else 0.0
         if descent.in_gram_space and with_rounding:
             dual.error = (sums + EPS * size) * magnitude
             dual.residual_norm = sqrt(
@@ -226,9 +239,12 @@ cdef class Certifier:
         dual.gap += 0.5 * moved * moved * (1.0 + 16.0 * EPS)
         return dual.gap
 
-    cdef correlate_candidates(self):
-        """<z_j, r> of every candidate; with references, of those that may violate."""
-        cdef Py_ssize_t k, p = self.view.n_features
+    cdef correlate_candidates(self, double tolerance):
+        """<z_j, r> of every candidate; with references, of those that may violate.
+
+        tolerance : what the gap is for; below 0 nothing but correlations with the residual will do
+        """
+        cdef Py_ssize_t k, read, p = self.view.n_features
         cdef double cost
         cdef References references = self.references
         if references is None:
@@ -244,11 +260,14 @@ cdef class Certifier:
             cost = references.cost(&self.candidates[0], self.n_candidates)
             if references.spent + cost <= references.full:
                 references.spent += cost
+                read = self.n_candidates
                 for k in range(self.n_working):
                     if self.in_working[self.working[k]] != PROJECTED:
                         self.candidates[self.n_candidates] = self.working[k]
                         self.n_candidates += 1
-                self.correlate(&self.candidates[0], self.n_candidates)
+                if not self.correlations_suffice(tolerance):
+                    read = self.n_candidates
+                self.correlate(&self.candidates[0], read)
                 self._consider_near(&self.candidates[0], self.n_candidates)
                 return
         self.correlate(NULL, p)

@@ -10,7 +10,7 @@ Osborne, Presnell & Turlach, "A new approach to variable selection in least squa
 J. Numer. Anal. 20, 2000).
 """
 
-from libc.math cimport fmax
+from libc.math cimport fabs, fmax
 
 from creg._data.status cimport CONVERGED, MAX_ITER, STALLED, Status
 from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, NEGATIVE, POSITIVE, ZERO,
@@ -34,6 +34,7 @@ cdef Status follow(ActiveSet a, long long last) noexcept nogil:
         x = next_kink(a, theta, changed, &at)
         for k in range(a.factor.size):
             a.w[a.active[k]] += x * a.d[k]
+            a.drift += fabs(x * a.d[k]) * a.error_norm[a.active[k]]
         for k in range(a.size):
             a.c[k] += x * a.kept_c[k]
         theta += x

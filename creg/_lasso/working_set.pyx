@@ -30,6 +30,9 @@ from creg._lasso.working_gram cimport WorkingGram
 cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
 cdef double STEP = 0.8                  # of l1 on the way down to a far one
+cdef double EPS = 2.220446049250313e-16
+cdef double SMALL_SHARE = 0.02          # of the tolerance that rounding may take
+cdef double LOOSE = 5e-9                # and of no more than this times ||y||^2
 cdef int MOST_STALLS = 3                # rounds that change nothing but rounding
 cdef int MOST_BRIEF = 8                 # pivoting rounds that look at all features each
 
@@ -238,6 +241,8 @@ cdef class WorkingSetSolver(Certifier):
         """The gap; pivoting goes on from correlations that are exact."""
         cdef double gap = self.certify(tolerance)
         cdef Py_ssize_t k
+        if self.working_error == 0.0 and self.pivoting is not None:
+            self.pivoting.drift = 0.0
         cdef bint left_bound = False
         if self.pivoting is not None and not self.descending:
             for k in range(self.n_working):
@@ -326,6 +331,7 @@ cdef class WorkingSetSolver(Certifier):
             pivoting.t[k], pivoting.rho[k] = threshold(penalty, j), ridge_of(penalty, j)
             pivoting.lower[k], pivoting.upper[k] = lower_of(penalty, j), upper_of(penalty, j)
             pivoting.norm[k] = sqrt(descent.norm2[j])
+            pivoting.error_norm[k] = descent.error_norm[j]
 
     cdef void _set_thresholds(self, bint factor_changes) noexcept:
         """The penalties of the working set; with another l2 the factor is another too."""
@@ -335,6 +341,29 @@ cdef class WorkingSetSolver(Certifier):
             self.pivoting.rho[k] = ridge_of(&self.descent.penalty, self.working[k])
         if factor_changes:
             self.pivoting.refactor()
+
+    cdef bint correlations_suffice(self, double tolerance) noexcept:
+        """Rounding of c by way of the Gram block: each change of w_k errs by at most
+
+            eps (8 + n/64 + |W|) error_norm_j error_norm_k |change|
+        """
+        cdef double error, size = 0.0
+        cdef Py_ssize_t k
+        cdef ActiveSet pivoting = self.pivoting
+        if pivoting is None or self.descending:
+            return False
+        for k in range(self.n_working):
+            size += fabs(pivoting.w[k]) * pivoting.error_norm[k]
+        error = 2.0 * EPS * (8.0 + self.view.n_samples / 64.0 + self.n_working) * (
+            pivoting.drift + self.norm_y + size)
+        if tolerance < INFINITY:
+            tolerance = min(tolerance, LOOSE * self.norm_y * self.norm_y)
+        if not error * size <= SMALL_SHARE * tolerance:
+            return False
+        for k in range(self.n_working):
+            self.descent.c[self.working[k]] = pivoting.c[k]
+        self.working_error = error
+        return True
 
     cdef void _correlate_working(self) noexcept:
         """<z_j, r> of the working set from the residual at hand."""
@@ -371,6 +400,7 @@ cdef class WorkingSetSolver(Certifier):
         self.descent.refresh(&self.active[0], self.support())
         self._correlate_working()
         self._to_pivoting(0)
+        self.pivoting.drift = 0.0
         self.pivoting.classify(0)
         self.descending = False
 
