@@ -115,7 +115,12 @@ class Data:
     @cached_property
     def view(self) -> DesignView:
         """X as the solvers see it."""
-        return DesignView(self.storage.columns(), self.weights, centre=self.fit_intercept)
+        return DesignView(
+            self.storage.columns(),
+            self.weights,
+            centre=self.fit_intercept,
+            n_threads=self.n_threads,
+        )
 
     @cached_property
     def scale_(self) -> Float:

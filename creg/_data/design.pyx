@@ -5,14 +5,15 @@ from functools import partial
 import numpy as np
 
 from creg._data cimport leaves
-from creg._data.storage cimport SPARSE_COLUMNS, SPARSE_ROWS, Storage
+from creg._data.storage cimport (
+    DENSE_THREAD_WORK, SPARSE_COLUMNS, SPARSE_ROWS, THREAD_WORK, Storage,
+)
 
 from creg._data.moments import Moments
 from creg._data.threads import parallel, pieces
 
 
 cdef enum:
-    THREAD_WORK = 400_000  # stored entries below which a pass stays on one thread
     AT_ONCE = 64           # correlations between two writes
     PARTS = 4              # partial sums of a pass that adds vectors, whatever the threads
 
@@ -40,6 +41,8 @@ cdef class DesignView:
         False leaves the means at zero.
     moments : Moments, optional
         Where they are known.
+    n_threads : int
+        To find them.
 
     Attributes
     ----------
@@ -50,7 +53,8 @@ cdef class DesignView:
         sum_i s_i.
     """
 
-    def __init__(self, Storage storage, weights=None, bint centre=True, moments=None):
+    def __init__(self, Storage storage, weights=None, bint centre=True, moments=None,
+                 int n_threads=1):
         cdef const double[::1] s
         self.storage, self.centred = storage, centre
         self.n_samples, self.n_features = storage.n_samples, storage.n_features
@@ -71,7 +75,7 @@ cdef class DesignView:
         elif weights is None:
             columns = storage._moments.get(centre)
         if columns is None:
-            columns = Columns(Moments(storage, weights, centre))
+            columns = Columns(Moments(storage, weights, centre, n_threads))
             if weights is None:
                 storage._moments[centre] = columns
         self.sum_weights, self._explicit = columns.sum_weights, columns.explicit
@@ -166,7 +170,8 @@ cdef class DesignView:
         """c[j] = <z_j, r>, j = columns[k] (NULL: k), k < count, the columns split over threads;
         the same bits for any number."""
         cdef double work = <double> self.storage.size * count / max(self.n_features, 1)
-        if n_threads <= 1 or work < THREAD_WORK:
+        if n_threads <= 1 or work < (
+                THREAD_WORK if self.storage.is_sparse() else DENSE_THREAD_WORK):
             with nogil:
                 self.correlate_between(r, columns, 0, count, c)
             return

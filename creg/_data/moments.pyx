@@ -7,13 +7,17 @@ constant.  A sparse column in which some row of positive weight is not stored ha
 norm^2 = sum over stored rows + (weight of the others) mean^2.
 """
 
+from functools import partial
+
 from libc.math cimport fabs, fmax, frexp, ilogb, ldexp, sqrt
 from libc.stdint cimport int64_t
 
 import numpy as np
 from scipy import sparse
 
-from creg._data.storage cimport DENSE_ROWS, Storage
+from creg._data.storage cimport DENSE_ROWS, DENSE_THREAD_WORK, THREAD_WORK, Storage
+
+from creg._data.threads import parallel, pieces
 
 cdef enum:
     ROWS = 64      # rows between two additions to the sums over a row layout
@@ -53,7 +57,7 @@ cdef class Moments:
     cdef Py_ssize_t first     # first row of positive weight, and how many there are
     cdef Py_ssize_t positive
 
-    def __init__(self, Storage storage, weights, bint centre):
+    def __init__(self, Storage storage, weights, bint centre, int n_threads=1):
         p = storage.n_features
         self.storage, self.centre, self.weighted = storage, centre, weights is not None
         weights = np.ones(storage.n_samples) if weights is None else weights
@@ -66,7 +70,9 @@ cdef class Moments:
             if storage.is_row_layout:
                 self._from_rows()
             else:
-                self._from_columns(0, p)
+                parallel([partial(self._from_columns, *part)
+                          for part in pieces(p, 4 * n_threads if self._is_long() else 1)],
+                         n_threads)
         # the storage keeps this: neither a cycle nor vectors of n_samples
         self.storage, self.s = None, None
         self._finish()
@@ -85,6 +91,11 @@ cdef class Moments:
         self.explicit = np.ones(len(means), dtype=np.uint8)
         self._finish()
         return self
+
+    cdef bint _is_long(self):
+        """Whether a pass is worth more than one thread."""
+        return self.storage.size > (
+            THREAD_WORK if self.storage.is_sparse() else DENSE_THREAD_WORK)
 
     def _finish(self):
         self.shift, self.offset = self._divided()
