@@ -8,6 +8,7 @@ cdef class WorkingGram:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t capacity      # leading dimension of G
     cdef readonly bint stored
+    cdef int n_threads
     cdef readonly bint is_sparse           # and there is no whole
     cdef double* G                         # row-major, both triangles; NULL where not stored
     cdef Py_ssize_t* features
@@ -41,7 +42,7 @@ cdef class WorkingGram:
     cdef _reserve_block(self, Py_ssize_t count)
     cdef _reserve_rows(self, Py_ssize_t count)
     cdef void _copy(self, Py_ssize_t size) noexcept nogil
-    cdef void _multiply(self, Py_ssize_t count) noexcept nogil
+    cdef _multiply(self, Py_ssize_t count)
     cdef void _insert(self, Py_ssize_t count) noexcept nogil
     cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil
     cdef void _store(self, Py_ssize_t count) noexcept nogil

@@ -10,6 +10,8 @@ A large sparse working set keeps those rows alone: a line of G is computed when 
 and products with many lines go through Z.
 """
 
+from functools import partial
+
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
@@ -20,11 +22,15 @@ from scipy.linalg.cython_blas cimport dgemm
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
 
+from creg._data.threads import parallel, pieces
+
 cdef enum:
+    PARTS = 4            # of a large product
     FEW = 4              # lines that are computed rather than multiplied through Z
     CHUNK = 8            # entries of a row that are stored together
     LARGEST_SPARSE = 2048  # sparse working sets up to this size have their block stored
 
+cdef double PRODUCT_WORK = 1e7  # multiplications from which a product is large
 cdef double DENSE_GAIN = 8.0  # a stored entry of a sparse column costs so many of a line of G
 
 cdef char PLAIN = b"N"
@@ -36,11 +42,11 @@ cdef double NOUGHT = 0.0
 cdef class WorkingGram:
     """G of the features added so far; `whole` is Z'SZ, (n_features, n_features), or None."""
 
-    def __init__(self, DesignView view, whole=None):
+    def __init__(self, DesignView view, whole=None, int n_threads=1):
         cdef const double[:, ::1] matrix
         cdef const double[::1] root
         cdef double[::1] sums
-        self.view = view
+        self.view, self.n_threads = view, n_threads
         self._arrays = {}
         self.stored = True
         if whole is not None:
@@ -168,19 +174,31 @@ cdef class WorkingGram:
                 self.G[k * m + i] = row[self.features[i]]
                 self.G[i * m + k] = row[self.features[i]]
 
-    cdef void _multiply(self, Py_ssize_t count) noexcept nogil:
-        """Dense X: Z_W'Z_new by one matrix product."""
-        cdef Py_ssize_t n = self.view.n_samples, k, j
-        cdef int rows = <int> (self.size + count), width = <int> count, depth = <int> n
+    cdef _multiply(self, Py_ssize_t count):
+        """Dense X: Z_W'Z_new by one matrix product, a large one in parts, whatever the threads."""
+        cdef Py_ssize_t n = self.view.n_samples, k, j, rows = self.size + count
         cdef double* new = self.columns + self.size * n
-        for k in range(count):
-            j = self.features[self.size + k]
-            memset(new + k * n, 0, n * sizeof(double))
-            self.view.storage.axpy(j, self.view._scale[j], self.view._shift[j], self.root_s,
-                                   new + k * n)
-        dgemm(&TRANSPOSED, &PLAIN, &rows, &width, &depth, &ONE, self.columns, &depth, new, &depth,
-              &NOUGHT, self.block, &rows)
+        with nogil:
+            for k in range(count):
+                j = self.features[self.size + k]
+                memset(new + k * n, 0, n * sizeof(double))
+                self.view.storage.axpy(j, self.view._scale[j], self.view._shift[j], self.root_s,
+                                       new + k * n)
+        if <double> n * rows * count < PRODUCT_WORK:
+            self._multiply_rows(0, rows, count)
+        else:
+            parallel([partial(self._multiply_rows, *part, count)
+                      for part in pieces(rows, PARTS, 16)], self.n_threads)
         self._store(count)
+
+    def _multiply_rows(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count):
+        """These rows of Z_W'Z_new."""
+        cdef int rows = <int> (stop - start), width = <int> count
+        cdef int depth = <int> self.view.n_samples, height = <int> (self.size + count)
+        with nogil:
+            dgemm(&TRANSPOSED, &PLAIN, &rows, &width, &depth, &ONE,
+                  self.columns + start * depth, &depth, self.columns + self.size * depth, &depth,
+                  &NOUGHT, self.block + start, &height)
 
     cdef void _insert(self, Py_ssize_t count) noexcept nogil:
         """Sparse X: the entries of the new columns into the rows, then their lines of G."""

@@ -58,7 +58,7 @@ cdef class WorkingSetSolver(Certifier):
         self.best_coef = np.empty(len(self.working))
         self.chosen, self.excess = np.empty(16, dtype=np.intp), np.empty(16)
         if pivoting:
-            self.block = WorkingGram(view, gram)
+            self.block = WorkingGram(view, gram, n_threads)
             self.pivoting = ActiveSet(self.block, self.norm_y)
             self.free_in_working = True
             if gram is None:
