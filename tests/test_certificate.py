@@ -12,7 +12,7 @@ from cases import (
     path_arguments,
     random_problem,
 )
-from reference import dual_gap, null_objective, objective
+from reference import Problem, dual_gap, null_objective, objective
 
 import creg
 
@@ -133,3 +133,23 @@ def test_gap_of_badly_scaled_unpenalised_columns(scale) -> None:
     model = fit(badly, tol=1e-9)
     assert_certified(badly, model, 1e-9)
     assert coef_rounding(badly, model) < 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e46, 1e50, 1e100])
+def test_references_beyond_the_range_of_float32(scale) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 50))
+    y = X[:, :5].sum(axis=1) + 0.1 * rng.normal(size=20)
+    problem = Problem(X * scale, y, 0.01 * np.abs(X.T @ (y - y.mean())).max() / 20 * scale)
+    assert_certified(problem, fit(problem, tol=1e-10), 1e-10)
+
+
+@pytest.mark.parametrize("count", [25, 50])
+def test_references_of_penalty_weights_beyond_the_range_of_float32(count) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 50))
+    y = X[:, :5].sum(axis=1) + 0.1 * rng.normal(size=20)
+    v = np.where(np.arange(50) < count, 1e-60, 1.0)
+    alpha = 0.01 * np.abs(X.T @ (y - y.mean())).max() / 20 * 1e60
+    problem = Problem(X, y, alpha, penalty_weights=v)
+    assert_certified(problem, fit(problem, tol=1e-10), 1e-10)

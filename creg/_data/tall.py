@@ -6,7 +6,7 @@ With a shift a near the means, powers of two u that bring the columns to a size 
 
 the means are a + d / u and the centred products C_XX - W d d' and C_Xy - d C_1y.  Sampled rows are
 rows of X, so W d_j^2 is at most W over their weight times the centred C_jj; where it is large
-nevertheless the difference is not taken.
+nevertheless, a is replaced by the means, or the difference is not taken.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NEIGHBOURS = 8
 # W d^2 over the centred square above which the difference loses too much.
 HEAVY = 100.0
 # n mean^2 over the centred square up to which nothing need be subtracted.
-LIGHT = 10.0
+LIGHT = 3.0
 # Squares between these lost nothing to underflow or overflow.
 SMALL, LARGE = 1e-200, 1e200
 
@@ -64,21 +64,26 @@ def products(
     root = None if weights is None else np.sqrt(weights)
     with np.errstate(over="ignore", invalid="ignore"):
         shift, unit = _shift_and_unit(storage, weights, centre)
-        C = Blocks(storage, shift, unit, root, y, centre).gram(n_threads)
-        squares = C.diagonal()[:p].copy()
-        if not np.isfinite(squares).all():
-            storage.verify()
-            return None
-        storage.known_finite()
         total = float(storage.n_samples if weights is None else weights.sum())
-        d = C[:p, p + 1] / total if centre else np.zeros(p)
-        excess = total * d * d
-        live = squares > 0
-        squares -= excess
-        if np.any(excess > HEAVY * squares) or np.any(
-            live & ~((squares > SMALL) & (squares < LARGE))
-        ):
-            return None
+        for heavy in (HEAVY, LIGHT):
+            C = Blocks(storage, shift, unit, root, y, centre).gram(n_threads)
+            squares = C.diagonal()[:p].copy()
+            if not np.isfinite(squares).all():
+                storage.verify()
+                return None
+            storage.known_finite()
+            d = C[:p, p + 1] / total if centre else np.zeros(p)
+            excess = total * d * d
+            live = squares > 0
+            squares -= excess
+            if np.any(excess > heavy * squares) or np.any(
+                live & ~((squares > SMALL) & (squares < LARGE))
+            ):
+                return None
+            if not np.any(excess > LIGHT * squares):
+                break
+            # the sample misled: once more about the means themselves
+            shift = shift + d / unit
     moments = Moments.of_sums(shift + d / unit, squares, unit, total)
     factor = np.where(moments.norm2 > 0, moments.scale / unit, 0.0)
     cross = C[:p, p] * factor

@@ -1,6 +1,9 @@
 from creg._lasso.penalty cimport Penalty
 
 
+cdef enum:
+    GRAM_ROUNDING = 6  # times the bound of leaves.h: what sums in a Gram matrix may err by
+
 cdef struct DualPoint:
     # theta = scale * r; gap = P(coef) - D(theta), an upper bound, rounding included
     double gap

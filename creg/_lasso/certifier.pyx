@@ -9,7 +9,7 @@ from libc.math cimport fabs, sqrt
 import numpy as np
 
 from creg._data.design cimport DesignView
-from creg._lasso.certificate cimport DualPoint, duality_gap
+from creg._lasso.certificate cimport GRAM_ROUNDING, DualPoint, duality_gap
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.penalty cimport Penalty, threshold
 from creg._lasso.references cimport References
@@ -224,12 +224,13 @@ cdef class Certifier:
         cdef double magnitude = self.norm_y, sums = EPS * (8.0 + self.view.n_samples / 64.0)
         for k in range(size):
             j = self.active[k]
-            magnitude += fabs(descent.w[j]) * sqrt(descent.norm2[j])
+            magnitude += fabs(descent.w[j]) * descent.error_norm[j]
         self.half_squared_residual = 0.5 * descent.squared_residual(&self.active[0], size)
         dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
         dual.residual_error = EPS * (4.0 + size) * magnitude if with_rounding else 0.0
         dual.error = max(sums * dual.residual_norm, self.working_error) if with_rounding else 0.0
         if descent.in_gram_space and with_rounding:
+            sums *= GRAM_ROUNDING
             dual.error = (sums + EPS * size) * magnitude
             dual.residual_norm = sqrt(
                 2.0 * self.half_squared_residual + sums * magnitude * magnitude)

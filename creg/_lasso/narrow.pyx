@@ -16,12 +16,13 @@ import numpy as np
 from creg._data.design cimport DesignView, Residual
 from creg._data.status cimport CONVERGED
 from creg._lasso.active_set cimport ActiveSet
-from creg._lasso.certificate cimport DualPoint, duality_gap
+from creg._lasso.certificate cimport GRAM_ROUNDING, DualPoint, duality_gap
 from creg._lasso.penalty cimport Penalty, limit
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef enum:
+    FEW_SOLVES = 30        # and 4 a feature, that one without steps may take
     AT_ONCE = 64           # features up to which a far penalty needs no steps
 
 cdef double EPS = 2.220446049250313e-16
@@ -260,8 +261,8 @@ cdef class NarrowSolver:
         self.reads = 0.0 if self.begun else 1.0
         self.begun = True
         self._set_l2(l2)
-        self._approach(l1, first + max_iter)
-        self._set_l1(l1)
+        if not self._reach(l1, first, max_iter):
+            return False
         for _ in range(2):
             if pivot_until_consistent(
                     self.active, max_iter - (self.active.n_solves - first), refine,
@@ -275,6 +276,25 @@ cdef class NarrowSolver:
                 return True
             refine = True
         return False
+
+    cdef bint _reach(self, double l1, long long first, long long max_iter) noexcept nogil:
+        """Pivot at l1: few features at once, by steps where that is no matter of a few rounds."""
+        cdef long long few = FEW_SOLVES + 4 * self.count
+        cdef Py_ssize_t k
+        if self.count > AT_ONCE:
+            self._approach(l1, first + max_iter)
+            few = max_iter
+        self._set_l1(l1)
+        if pivot_until_consistent(self.active, min(few, first + max_iter - self.active.n_solves),
+                                  False, False) == CONVERGED:
+            return True
+        for k in range(self.active.size):
+            self.w[k], self.c[k] = 0.0, self.cross[k]
+        self._set_l1(self._largest_ratio())
+        self.active.classify(0)
+        self._approach(l1, first + max_iter)
+        self._set_l1(l1)
+        return True
 
     cdef void _set_l1(self, double l1) noexcept nogil:
         cdef Py_ssize_t k
@@ -295,8 +315,6 @@ cdef class NarrowSolver:
     cdef void _approach(self, double l1, long long last) noexcept nogil:
         """A far l1 by steps: correlated features that are let in at once leave one by one."""
         cdef double level = self.penalty.l1 if self.penalty.l1 > 0.0 else self._largest_ratio()
-        if self.count <= AT_ONCE:
-            return
         while level * STEP > l1:
             level *= STEP
             self._set_l1(level)
@@ -327,11 +345,11 @@ cdef class NarrowSolver:
         """The gap; as in Certifier, ||r||^2 = ||y||^2 - sum_j w_j (<z_j, y> + c_j)."""
         cdef Py_ssize_t k, size = 0
         cdef double square = 2.0 * self.half_squared_target, magnitude = self.active.norm_y
-        cdef double sums = self._sums()
+        cdef double sums = GRAM_ROUNDING * self._sums()
         for k in range(self.active.size):
             if self.w[k] != 0.0:
                 square -= self.w[k] * (self.cross[k] + self.c[k])
-                magnitude += fabs(self.w[k]) * self.active.norm[k]
+                magnitude += fabs(self.w[k]) * self.error_norm[k]
                 size += 1
         square = square if square > 0.0 else 0.0
         self.half_squared_residual = 0.5 * square
@@ -351,7 +369,7 @@ cdef class NarrowSolver:
         self.view.correlations_between(&self.residual, NULL, 0, self.active.size, self.c)
         self.reads += 1.0
         for k in range(size):
-            magnitude += fabs(self.support[k]) * self.active.norm[self.at[k]]
+            magnitude += fabs(self.support[k]) * self.error_norm[self.at[k]]
         self.half_squared_residual = 0.5 * self.view.squared_norm(&self.residual)
         self.dual.residual_norm = sqrt(2.0 * self.half_squared_residual)
         self.dual.residual_error = EPS * (4.0 + size) * magnitude

@@ -17,9 +17,10 @@ cdef class References:
     cdef double* present           # S^1/2 r
     cdef const double* root_s
     cdef const double* norm2
+    cdef double unit               # of up and low
     cdef float* up                 # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
     cdef float* low
-    cdef double inverse            # 1 / l1
+    cdef double inverse            # 1 / (l1 unit)
     cdef double square             # ||r||^2 of the last r that was combined or stored
     cdef dict _arrays
 

@@ -25,7 +25,8 @@ from creg._data.design cimport DesignView, Residual
 
 cdef double EPS = 2.220446049250313e-16
 cdef double EPS32 = 6e-8
-cdef double LARGEST = 3e38  # of float32
+cdef double LARGEST = 3e38     # of float32
+cdef double UNDERFLOW = 1e-37  # more than it loses
 
 
 cdef class References:
@@ -49,7 +50,14 @@ cdef class References:
         cdef const double[::1] norm2 = view.norm2
         cdef const double[::1] root
         for k, closed in enumerate((closed_above, closed_below)[:len(reach)]):
-            reach.base[k] = _thresholds(view, l1_weights, closed)
+            exact = _thresholds(view, l1_weights, closed)
+            if k == 0:
+                self.unit = _size(exact)
+            exact /= self.unit
+            np.minimum(exact, LARGEST, out=exact)
+            exact[closed] = np.inf
+            reach.base[k] = exact
+        del exact
         self.view, self.norm2 = view, &norm2[0]
         for k in range(KEPT):
             self.u[k], self.c[k] = &u[k, 0], &c[k, 0]
@@ -64,7 +72,7 @@ cdef class References:
 
     cdef void set_l1(self, double l1) noexcept nogil:
         """The penalty in force."""
-        self.inverse = 1.0 / l1 if l1 > 0.0 else INFINITY
+        self.inverse = 1.0 / (l1 * self.unit) if l1 * self.unit > 0.0 else INFINITY
 
     cdef void settle(self, Py_ssize_t j) noexcept nogil:
         """Feature j needs no bound: its correlation is always computed."""
@@ -142,7 +150,7 @@ cdef class References:
         for k in range(KEPT):
             weights[k] = <float> (h[k] * self.length[k] * self.inverse)
         return leaves.creg_beyond(self.view.n_features, weights, <const float**> self.c,
-                                  <float> (e * self.inverse), self.up, self.low, out)
+                                  <float> (e * self.inverse + UNDERFLOW), self.up, self.low, out)
 
     cdef void store(self, const Residual* r, const double* correlations) noexcept nogil:
         """This residual and <z_j, r> for every j as a reference, in place of the oldest but one."""
@@ -171,11 +179,16 @@ cdef class References:
 
 
 def _thresholds(view, l1_weights, closed):
-    """a_j / ||z_j||, a little low for the rounding of both sides, inf where that is closed."""
+    """a_j / ||z_j||, a little low for the rounding of both sides, 0 where that is closed."""
     out = np.sqrt(view.norm2)
     out[closed] = 1.0
     np.divide(l1_weights, out, out=out)
     out *= 1.0 - 1e-6
-    np.minimum(out, LARGEST, out=out)
-    out[closed] = np.inf
+    out[closed] = 0.0
     return out
+
+
+def _size(thresholds):
+    """A power of two near the largest."""
+    largest = thresholds.max(initial=0.0)
+    return float(2.0 ** np.clip(np.floor(np.log2(largest)), -900, 900)) if largest > 0.0 else 1.0

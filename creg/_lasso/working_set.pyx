@@ -16,7 +16,7 @@ from libc.math cimport INFINITY, fabs, sqrt
 import numpy as np
 
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
-from creg._lasso.certificate cimport is_screened
+from creg._lasso.certificate cimport GRAM_ROUNDING, is_screened
 from creg._lasso.certifier cimport PROJECTED, Certifier, grown
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.active_set cimport ActiveSet
@@ -31,7 +31,7 @@ cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
 cdef double STEP = 0.8                  # of l1 on the way down to a far one
 cdef double EPS = 2.220446049250313e-16
-cdef double SMALL_SHARE = 0.02          # of the tolerance that rounding may take
+cdef double SMALL_SHARE = 0.005         # of the tolerance that rounding may take
 cdef double LOOSE = 5e-9                # and of no more than this times ||y||^2
 cdef int MOST_STALLS = 3                # rounds that change nothing but rounding
 cdef int MOST_BRIEF = 8                 # pivoting rounds that look at all features each
@@ -204,8 +204,7 @@ cdef class WorkingSetSolver(Certifier):
         and the rank)."""
         cdef double level = self.l1_in_force, reach
         cdef Status status
-        if self.pivoting is None or l1 <= 0.0 or (
-                self.descent.in_gram_space and self.view.n_features <= LARGEST_ADDITION):
+        if self.pivoting is None or l1 <= 0.0:
             self._set_penalty(l1, l2, l1)
             return
         if level == 0.0:
@@ -354,7 +353,7 @@ cdef class WorkingSetSolver(Certifier):
             return False
         for k in range(self.n_working):
             size += fabs(pivoting.w[k]) * pivoting.error_norm[k]
-        error = 2.0 * EPS * (8.0 + self.view.n_samples / 64.0 + self.n_working) * (
+        error = GRAM_ROUNDING * EPS * (8.0 + self.view.n_samples / 64.0 + self.n_working) * (
             pivoting.drift + self.norm_y + size)
         if tolerance < INFINITY:
             tolerance = min(tolerance, LOOSE * self.norm_y * self.norm_y)

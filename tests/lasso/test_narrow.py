@@ -1,6 +1,7 @@
 """Problems of few features: the same optima, certificates and bits by the short way."""
 
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -244,3 +245,36 @@ def test_all_finite(layout, dtype) -> None:
             Y = X.copy()
             Y.flat[k] = bad
             assert not all_finite(Y)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-5])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_far_fit_of_few_correlated_columns(seed, noise) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(97, 1)) + noise * rng.normal(size=(97, 8))
+    y = X[:, 0] + 0.3 * rng.normal(size=97)
+    alpha = 1e-4 * creg.alpha_max(X, y, positive=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = creg.Lasso(alpha, positive=True).fit(X, y)
+    assert model.n_iter_ < 500
+
+
+@pytest.mark.parametrize("order", ["F", "C"])
+def test_a_sample_of_rows_that_misleads(order) -> None:
+    """One outlying row among those that the shift of tall data is from."""
+    rng = np.random.default_rng(1)
+    common = rng.normal(size=(1600, 1))
+    X = np.asarray(9 + common + 1e-3 * rng.normal(size=(1600, 70)), order=order)
+    X[0] = -0.5
+    y = X @ rng.normal(size=70) + rng.normal(size=1600)
+    alpha = 1e-3 * creg.alpha_max(X, y)
+    models = [creg.Lasso(alpha).fit(data, y) for data in (X, creg.Design(X))]
+    assert models[0].n_iter_ < 1000
+    r = y - y.mean() - (X - X.mean(axis=0)) @ models[1].coef_
+    null = np.var(y) / 2
+    objectives = [
+        np.var(y - X @ model.coef_) / 2 + alpha * np.abs(model.coef_).sum() for model in models
+    ]
+    assert abs(objectives[0] - objectives[1]) <= 2e-8 * null
+    assert np.abs((X - X.mean(axis=0)).T @ r).max() / 1600 <= alpha * (1 + 1e-4)
