@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, int64_t
 from creg._data cimport leaves
 
 cdef enum:
-    THREAD_WORK = 400_000          # stored entries below which a pass stays on one thread
+    THREAD_WORK = 800_000          # stored entries below which a pass stays on one thread
     DENSE_THREAD_WORK = 3_000_000  # the same where they are read in order
 
 cdef enum Layout:
