@@ -23,9 +23,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import problems
-from accuracy import relative_gaps, relative_objectives
 from scipy import sparse
+
+if __package__:  # asv imports every module of the folder
+    from benchmarks import problems
+    from benchmarks.accuracy import relative_gaps, relative_objectives
+else:
+    import problems
+    from accuracy import relative_gaps, relative_objectives
 
 ACCEPTED = 1e-6
 REJECTED = "not accepted"
