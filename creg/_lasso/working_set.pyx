@@ -33,6 +33,7 @@ cdef double STEP = 0.8                  # of l1 on the way down to a far one
 cdef double EPS = 2.220446049250313e-16
 cdef double SMALL_SHARE = 0.005         # of the tolerance that rounding may take
 cdef double LOOSE = 5e-9                # and of no more than this times ||y||^2
+cdef long long MOST_SWEEPS = 500        # between two looks at what is not in the working set
 cdef int MOST_STALLS = 3                # rounds that change nothing but rounding
 cdef int MOST_BRIEF = 8                 # pivoting rounds that look at all features each
 
@@ -140,6 +141,8 @@ cdef class WorkingSetSolver(Certifier):
                 target, stalls = max(0.8 * tolerance, 0.05 * gap), 0
             elif target > 0.8 * tolerance:
                 target = 0.8 * tolerance
+            elif status == MAX_ITER:
+                continue
             elif status == STALLED or stalls >= MOST_STALLS:
                 if self.pivoting is not None and not self.descending:
                     self._begin_descending()
@@ -411,7 +414,7 @@ cdef class WorkingSetSolver(Certifier):
             if status != STALLED:
                 return status
             self._begin_descending()
-        return self._descend(target, max_iter)
+        return self._descend(target, min(max_iter, MOST_SWEEPS))
 
     cdef Status _descend(self, double target, long long max_sweeps) except *:
         """Coordinate descent on the working set, with signals checked on the way."""
