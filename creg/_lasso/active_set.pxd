@@ -22,10 +22,12 @@ cdef class ActiveSet:
     cdef readonly Factor factor        # of G_AA + diag(rho_A), in the order of `active`
     cdef readonly long long n_solves
     cdef readonly long long n_failures
+    cdef readonly long long n_steps     # of conjugate gradients
     cdef readonly bint iterative       # no factor: conjugate gradients
     cdef Py_ssize_t most_steps, last_steps
     cdef Py_ssize_t fewest, tries      # exchanges of a round so far; rounds left without fewer
     cdef double norm_y
+    cdef double allowance              # duality gap that conjugate gradients may leave
     cdef double* w
     cdef double* c                     # <z_j, r>
     cdef double* t                     # thresholds
@@ -40,6 +42,7 @@ cdef class ActiveSet:
     cdef double* d                     # a step, or a column
     cdef double* kept_w
     cdef double* kept_c
+    cdef double* earlier_w             # at the penalty before
     cdef signed char* state
     cdef signed char* kept_state
     cdef signed char* target           # states to move to

@@ -21,11 +21,10 @@ from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
 cdef double FEWEST_ITERATIVE = 500.0
-cdef double SOLVES = 3.0
 cdef double BLOCKED = 30.0
 
 cdef enum:
-    REALS = 13   # vectors of each kind
+    REALS = 14   # vectors of each kind
     INDICES = 4
     FLAGS = 5
 
@@ -43,7 +42,7 @@ cdef class ActiveSet:
         """Room for so many features; what is there stays."""
         if capacity <= self.capacity:
             return
-        self.factor.reserve(capacity)
+        self.factor.reserve(capacity, not self.iterative)
         self._make_vectors(capacity)
         self.capacity = capacity
 
@@ -68,7 +67,7 @@ cdef class ActiveSet:
         at += width * width * sizeof(double)
         reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
                     &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c,
-                    &self.error_norm]
+                    &self.error_norm, &self.earlier_w]
         indices[:] = [&self.active, &self.changed, &self.spare, &self.leaving]
         flags[:] = [&self.state, &self.target, &self.kept_state,
                     <signed char**> &self.dependent, <signed char**> &self.accepted]
@@ -138,7 +137,8 @@ cdef class ActiveSet:
             self.factor.solve(d)
             return True
         steps = conjugate_gradients(self.gram, self.active, self.factor.size, self.rho,
-                                    self.most_steps, d, self.factor.block)
+                                    self.most_steps, self.allowance, d, self.factor.block)
+        self.n_steps += steps if steps >= 0 else self.most_steps
         if steps >= 0:
             self.last_steps = max(steps, self.last_steps - self.last_steps // 8)
             return True
@@ -155,9 +155,8 @@ cdef class ActiveSet:
         for i in range(self.factor.size):
             if not self.rho[self.active[i]] > 0.0:
                 return False
-        # SOLVES of them for each factor, whose multiplications are BLOCKED times as fast
-        self.most_steps = <Py_ssize_t> (
-            size * size * size / 3.0 / (SOLVES * BLOCKED * self.gram.cost()))
+        # the multiplications of a factor are BLOCKED times as fast
+        self.most_steps = <Py_ssize_t> (size * size * size / 3.0 / (BLOCKED * self.gram.cost()))
         return self.most_steps > self.last_steps
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:

@@ -38,8 +38,8 @@ cdef class Factor:
     What is deleted stays as a row and column of the identity until many are.
     """
 
-    def reserve(self, Py_ssize_t capacity):
-        """Make room; what is there stays."""
+    def reserve(self, Py_ssize_t capacity, bint keep=True):
+        """Make room; what is there stays, unless there is nothing to `keep` but sizes."""
         cdef double[::1] buffer, work
         cdef Py_ssize_t[::1] slots
         if capacity <= self.capacity:
@@ -50,8 +50,9 @@ cdef class Factor:
         slots = np.arange(capacity)
         if self.length:
             old = np.asarray(self._buffer).reshape(self.capacity, self.capacity)
-            buffer.base.reshape(capacity, capacity)[:self.length, :self.length] = \
-                old[:self.length, :self.length]
+            if keep:
+                buffer.base.reshape(capacity, capacity)[:self.length, :self.length] = \
+                    old[:self.length, :self.length]
             slots.base[:self.size] = self._slots[:self.size]
         self._buffer, self._work, self._slots = buffer.base, work.base, slots.base
         self.L, self.block, self.slot = &buffer[0], &work[0], &slots[0]

@@ -11,6 +11,7 @@ in parts; where that fails too, exactly along its path (homotopy.pyx).
 """
 
 from libc.math cimport fabs, fmax, fmin
+from libc.string cimport memcpy
 
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, MOST_SWAPS, NEGATIVE, POSITIVE,
@@ -20,6 +21,9 @@ from creg._lasso.homotopy cimport follow
 cdef double ENTER = 1e-9         # relative excess over a threshold that counts
 cdef double STATIONARY = 1e-10
 cdef double SMALLEST_STEP = 1e-3
+
+cdef enum:
+    MOST_REFINEMENTS = 10  # solves by conjugate gradients of one active set
 
 
 cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) noexcept nogil:
@@ -100,7 +104,7 @@ cdef void find_delta(ActiveSet a) noexcept nogil:
 
 cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept nogil:
     """Rounds until consistent; STALLED as soon as the exchanges grow."""
-    cdef Py_ssize_t count, firm = 0, swaps = 0
+    cdef Py_ssize_t count, firm = 0, swaps = 0, refinements = 0
     cdef bint solved = not refine and is_stationary(a)
     if not brief:
         a.forget_counts()
@@ -114,6 +118,9 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
         solved = False
         count = find_changes(a, &firm)
         if count == 0:
+            if a.iterative and refinements < MOST_REFINEMENTS and not is_stationary(a):
+                refinements += 1
+                continue
             swaps += 1
             if swaps < MOST_SWAPS and a.exchange_worst_dependent():
                 continue
@@ -145,11 +152,43 @@ cdef bint is_feasible(ActiveSet a) noexcept nogil:
 cdef bint is_stationary(ActiveSet a) noexcept nogil:
     """Whether the free features need no solve."""
     cdef Py_ssize_t i, k
+    if a.iterative:
+        return residual_gap(a) <= a.allowance
     for i in range(a.factor.size):
         k = a.active[i]
         if fabs(a.right_hand_side(k)) > STATIONARY * fmax(a.t[k], 1e-3 * a.norm_y):
             return False
     return True
+
+
+cdef double residual_gap(ActiveSet a) noexcept nogil:
+    """The duality gap on A of an elastic net, sum e_k^2 / (2 rho_k), e the right-hand side."""
+    cdef Py_ssize_t i, k
+    cdef double e, gap = 0.0
+    for i in range(a.factor.size):
+        k = a.active[i]
+        e = a.right_hand_side(k)
+        gap += e * e / (2.0 * a.rho[k])
+    return gap
+
+
+cdef void extrapolate(ActiveSet a, double factor) noexcept nogil:
+    """w_A += factor (w_A - w_A of the last call), where that keeps the sign and the bounds; for
+    what is solved by iterations."""
+    cdef Py_ssize_t i, k, size = a.factor.size
+    cdef double w
+    cdef bint iterative = a.iterative and factor > 0.0
+    for i in range(size if iterative else 0):
+        k = a.active[i]
+        w = a.w[k] + factor * (a.w[k] - a.earlier_w[k])
+        a.d[i] = 0.0
+        if w * a.w[k] > 0.0 and a.lower[k] <= w <= a.upper[k]:
+            a.d[i] = a.w[k] - w
+    memcpy(a.earlier_w, a.w, a.size * sizeof(double))
+    if iterative:
+        for i in range(size):
+            a.w[a.active[i]] -= a.d[i]
+        a.move(a.active, a.d, size)
 
 
 cdef Py_ssize_t find_changes(ActiveSet a, Py_ssize_t* firm) noexcept nogil:

@@ -12,6 +12,7 @@ cdef class WorkingSetSolver(Certifier):
     cdef bint refine                    # solve once more, from correlations that are exact
     cdef int n_brief                    # brief rounds left at this penalty
     cdef double l1_in_force, l2_in_force
+    cdef double l1_before               # in force before those
     cdef double[::1] best_coef          # of the working set, at this penalty
     cdef Py_ssize_t n_best
     cdef double best_objective, best_gap

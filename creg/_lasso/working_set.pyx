@@ -23,7 +23,7 @@ from creg._lasso.active_set cimport ActiveSet
 from creg._lasso.penalty cimport (
     Penalty, limit, lower_of, ridge_of, threshold, upper_of, value,
 )
-from creg._lasso.pivoting cimport solve as pivot_until_consistent
+from creg._lasso.pivoting cimport extrapolate, solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
 
 
@@ -109,13 +109,19 @@ cdef class WorkingSetSolver(Certifier):
                     long long max_iter) except *:
         """As `solve`, the gap and the iterations left in the attributes."""
         cdef long long first = self.n_iter(), last = first + max_iter
-        cdef double gap, target = 0.8 * tolerance
+        cdef double gap, before = self.l1_before, here = self.l1_in_force, target = 0.8 * tolerance
         cdef Status status = CONVERGED
         cdef int stalls = 0
         cdef bint worse
         if self.descending:
             self._resume_pivoting()
+        if self.pivoting is not None:
+            self.pivoting.allowance = 0.25 * tolerance
         self._begin(l1, l2, last)
+        if self.pivoting is not None:
+            self.l1_before = here
+            extrapolate(self.pivoting,
+                        (here - l1) / (before - here) if before > here > l1 else 0.0)
         self.far = 1.001 * min(max(l1 / next_l1 if next_l1 > 0.0 else 1.0, 1.0), 1.0 / STEP)
         while True:
             if self.n_working:
