@@ -6,7 +6,7 @@ import numpy as np
 
 from creg._data cimport leaves
 from creg._data.storage cimport (
-    DENSE_THREAD_WORK, SPARSE_COLUMNS, SPARSE_ROWS, THREAD_WORK, Storage,
+    DENSE_COLUMNS, DENSE_THREAD_WORK, SPARSE_COLUMNS, SPARSE_ROWS, THREAD_WORK, Storage,
 )
 
 from creg._data.moments import Moments
@@ -68,14 +68,19 @@ cdef class DesignView:
                 s = weights
                 self.s = &s[0]
         self._weights = weights
-        storage.verify()
         cdef Columns columns = None
         if moments is not None:
             columns = Columns(moments)
         elif weights is None:
             columns = storage._moments.get(centre)
         if columns is None:
+            if storage.layout != DENSE_COLUMNS:
+                storage.verify()
             columns = Columns(Moments(storage, weights, centre, n_threads))
+            if np.isfinite(columns.norm2).all():
+                storage.known_finite()  # a norm is finite where every value is
+            else:
+                storage.verify()
             if weights is None:
                 storage._moments[centre] = columns
         self.sum_weights, self._explicit = columns.sum_weights, columns.explicit
