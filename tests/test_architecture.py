@@ -22,6 +22,7 @@ LAYERS = [
     ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
     ["_given", "_problem", "_ridge_problem", "_ridge_choice"],
+    ["_choice"],
     ["_validation", "_validation_choice", "design"],
     ["plotting"],
     ["path"],

@@ -1,0 +1,264 @@
+"""What alpha may be chosen by without refits.
+
+    aic, bic, ebic   RSS / sigma^2 + n log(2 pi sigma^2) + k df
+    leave-one-out    sum_i s_i e_i^2 / sum s,   e_i = r_i / (1 - h_i)
+
+n counts the rows of positive weight; RSS = sum_i s_i r_i^2 with weights that sum to n.  Between a
+penalised fit and its refit, residuals, e_i and df are blended as the coefficients are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from math import inf, log, pi
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import lapack
+
+from creg._choice.leverages import smoothers
+from creg._choice.relaxed import blend
+from creg._data.design import DesignView
+from creg._given import Options, Penalty
+from creg._problem import L1Problem
+from creg._solution import Solutions
+
+Float = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)
+# 1 - h_i up to which a row cannot be left out.
+SATURATED = 1e-10
+# Numbers of residuals, and of columns for them, held at a time.
+HELD = 4_000_000
+# mean^2 over variance from which on a sparse column is centred before it is multiplied.
+HEAVY = 1e8
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One row for each gamma, one column for each solution.
+
+    Attributes
+    ----------
+    values : (n_gammas, n)
+        Mean squared leave-one-out errors, or residual sums of squares.
+    errors : (n_gammas, n) or None
+        Standard errors of the former.
+    df : (n_gammas, n)
+    """
+
+    values: Float
+    errors: Float | None
+    df: Float
+
+
+def n_used(view: DesignView) -> int:
+    """Rows of positive weight."""
+    weights = view.weights
+    return int(view.n_samples if weights is None else np.count_nonzero(weights))
+
+
+def residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
+    """y - b - Xw of each solution, (n_samples,), in the user's units; 0 in rows without weight."""
+    view = problem.data.view
+    target = problem.target * problem.unit
+    used = None if view.weights is None else view.weights > 0
+    step = max(1, min(32, HELD // max(view.n_samples, 1)))
+    for start in range(0, len(solutions), step):
+        stop = min(start + step, len(solutions))
+        features, W = _dense(solutions, start, stop)
+        R = _products(view, features, W)
+        np.subtract(target[:, None], R, out=R)
+        if used is not None:
+            R[~used] = 0.0
+        yield from R.T
+
+
+def _dense(solutions: Solutions, start: int, stop: int) -> tuple[Index, Float]:
+    """Features used by some solutions, and their coefficients (features, solutions)."""
+    entries = slice(solutions.indptr[start], solutions.indptr[stop])
+    features, where = np.unique(solutions.indices[entries], return_inverse=True)
+    owner = np.repeat(np.arange(stop - start), solutions.n_nonzero[start:stop])
+    W = np.zeros((len(features), stop - start))
+    W[where.ravel(), owner] = solutions.values[entries]
+    return features, W
+
+
+def _products(view: DesignView, features: Index, W: Float) -> Float:
+    """(X - mean) W over some features, (n_samples, k), Fortran-ordered."""
+    out = np.zeros((view.n_samples, W.shape[1]), order="F")
+    X, mean = view.storage.X, view.mean[features]
+    if sparse.issparse(X):
+        spread = view.norm2[features] / view.sum_weights
+        heavy = np.square(mean * view.scale[features]) > HEAVY * spread
+        light = ~heavy
+        out += X[:, features[light]] @ W[light]
+        out -= mean[light] @ W[light]
+        for j in np.flatnonzero(heavy):
+            out += np.outer(view.storage.column(int(features[j])) - mean[j], W[j])
+        return out
+    step = max(64, HELD // 4 // max(len(features), 1))
+    for start in range(0, view.n_samples, step):
+        rows = X[start : start + step].T[features].T
+        out[start : start + step] = np.subtract(rows, mean, dtype=np.float64) @ W
+    return out
+
+
+def residual_squares(problem: L1Problem, solutions: Solutions) -> Float:
+    """RSS, (len(solutions),), in squared units of y."""
+    view = problem.data.view
+    rss = 2.0 * n_used(view) * solutions.losses
+    missing = np.flatnonzero(np.isnan(rss))
+    if len(missing):
+        share, weights = n_used(view) / view.sum_weights, view.weights
+        for k, r in enumerate(residuals(problem, solutions)):
+            rss[k] = share * float(r @ r if weights is None else r @ (weights * r))
+    return rss
+
+
+def information(rss: Float, df: Float, n: int, p: int, noise_variance: float, kind: str) -> Float:
+    """The criterion of that kind, of the shape of `rss`.
+
+    Parameters
+    ----------
+    rss, df : ndarray
+    n : int
+        Rows of positive weight.
+    p : int
+        Features, whether in the model or not.
+    noise_variance : float
+        >= 0
+    kind : {"aic", "bic", "ebic"}
+    """
+    price = {"aic": 2.0, "bic": log(n), "ebic": log(n) + 2.0 * log(max(p, 1))}[kind]
+    variance = max(noise_variance, TINY)
+    with np.errstate(over="ignore"):
+        return np.asarray(rss / variance + n * log(2.0 * pi * variance) + price * df)
+
+
+def noise_variance(problem: L1Problem, options: Options) -> float | None:
+    """RSS / (n - rank - 1) of least squares on all features; None where n <= p + 1.
+
+    Without an intercept n - rank, and n <= p. Features that the penalty leaves out stay out.
+    """
+    data, view = problem.data, problem.data.view
+    n, ones = n_used(view), int(data.fit_intercept)
+    if n <= view.n_features + ones:
+        return None
+    weights = problem.penalty.weights
+    if weights is not None:
+        weights = np.where(np.isinf(weights), np.inf, 1.0)
+    whole = L1Problem(data, problem.target, Penalty(weights=weights))
+    fitted = whole.solve_at(0.0, options)
+    taking_part = view.norm2 > 0
+    if weights is not None:
+        taking_part &= weights < np.inf
+    rank = _rank(data.gram[np.ix_(taking_part, taking_part)], n)
+    mean_square = 2.0 * fitted.loss * n / (n - rank - ones)
+    null = float(problem.null_objective)
+    return float(max(mean_square * problem.unit * problem.unit, 2.0 * EPS * EPS * null, TINY))
+
+
+def _rank(gram: Float, n: int) -> int:
+    if not len(gram):
+        return 0
+    norms = np.sqrt(gram.diagonal())
+    scaled = gram / norms / norms[:, None]
+    _, _, rank, _ = lapack.dpstrf(scaled, tol=EPS * max(n, len(gram)), overwrite_a=1)
+    return int(rank)
+
+
+def leave_one_out(
+    problem: L1Problem,
+    solutions: Solutions,
+    l2: Float,
+    refitted: Solutions | None = None,
+    gammas: Sequence[float] = (1.0,),
+) -> Scores:
+    """Approximate leave-one-out errors.
+
+    Parameters
+    ----------
+    problem : L1Problem
+    solutions : Solutions
+    l2 : (len(solutions),)
+        n alpha (1 - l1_ratio).
+    refitted : Solutions, optional
+        Their supports without penalty; with it, one row for each gamma.
+    gammas : sequence of float
+    """
+    weights = problem.data.view.weights
+    s = np.ones(problem.data.view.n_samples) if weights is None else weights
+    used = slice(None) if weights is None else weights > 0
+    s = s[used] / s[used].sum()
+    shape = (len(gammas), len(solutions))
+    values, errors, df = np.empty(shape), np.empty(shape), np.empty(shape)
+    fits = zip(
+        _left_out(problem, solutions, l2),
+        _left_out(problem, refitted, np.zeros_like(l2)) if refitted is not None else repeat(None),
+        strict=False,
+    )
+    for k, (first, second) in enumerate(fits):
+        for g, gamma in enumerate(gammas):
+            df[g, k], e = _between(first, second, gamma)
+            values[g, k], errors[g, k] = _mean_square(e[used], s)
+    return Scores(values, errors, df)
+
+
+def _left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> Iterator[tuple[float, Float]]:
+    """df and e_i of each solution; e_i is inf where the row cannot be left out."""
+    each = smoothers(problem, solutions, l2, leverages=True)
+    for r, (df, h) in zip(residuals(problem, solutions), each, strict=True):
+        assert h is not None
+        left = 1.0 - h
+        yield df, np.divide(r, left, out=np.full(len(r), inf), where=left > SATURATED)
+
+
+def _between(
+    first: tuple[float, Float], second: tuple[float, Float] | None, gamma: float
+) -> tuple[float, Float]:
+    """df and errors (or residuals) of a blend."""
+    if second is None or gamma == 1.0:
+        return first
+    if gamma == 0.0:
+        return second
+    rest = 1.0 - gamma
+    return gamma * first[0] + rest * second[0], gamma * first[1] + rest * second[1]
+
+
+def _mean_square(e: Float, s: Float) -> tuple[float, float]:
+    """sum_i s_i e_i^2, weights that sum to 1, and its standard error."""
+    squares = np.square(e)
+    mean, n = float(s @ squares), len(e)
+    if not np.isfinite(mean) or n < 2:
+        return mean, inf
+    variance = float(s @ np.square(squares - mean)) * n / (n - 1)
+    return mean, (variance / n) ** 0.5
+
+
+def sums_of_squares(
+    problem: L1Problem,
+    solutions: Solutions,
+    l2: Float,
+    refitted: Solutions | None = None,
+    gammas: Sequence[float] = (1.0,),
+) -> Scores:
+    """RSS and df, for `information`; the parameters are those of `leave_one_out`."""
+    fits = [(solutions, l2)]
+    if refitted is not None:
+        fits.append((refitted, np.zeros_like(l2)))
+    dfs = [
+        np.array([df for df, _ in smoothers(problem, fit, at, leverages=False)]) for fit, at in fits
+    ]
+    values, df = np.empty((len(gammas), len(solutions))), np.empty((len(gammas), len(solutions)))
+    for g, gamma in enumerate(gammas):
+        share = 1.0 if refitted is None else gamma
+        mixed = solutions if refitted is None else blend(solutions, refitted, gamma)
+        values[g] = residual_squares(problem, mixed)
+        df[g] = share * dfs[0] + (1.0 - share) * dfs[-1]
+    return Scores(values, None, df)

@@ -1,0 +1,128 @@
+"""Degrees of freedom and leverages along a path.
+
+With A the features that are free (nonzero, not at a bound), Z their columns in kernel units and
+B = diag(b_A),
+
+    H = S^1/2 Z_A (Z_A'S Z_A + l2 B)^-1 Z_A' S^1/2 ,    df = tr H ,    h_i = s_i / sum s + H_ii .
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creg._choice.basis import Basis
+from creg._choice.columns import ActiveColumns
+from creg._choice.shrunken import shrunken
+from creg._data.threads import single_blas
+from creg._problem import L1Problem
+from creg._solution import Solutions
+
+Float = NDArray[np.float64]
+Index = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+Smoother = tuple[float, Float | None]
+
+
+def smoothers(
+    problem: L1Problem, solutions: Solutions, l2: Float, *, leverages: bool
+) -> Iterator[Smoother]:
+    """Degrees of freedom, the intercept not counted, and leverages of each solution.
+
+    Parameters
+    ----------
+    problem : L1Problem
+    solutions : Solutions
+    l2 : (len(solutions),)
+        n alpha (1 - l1_ratio), as the kernels have it.
+    leverages : bool
+
+    Yields
+    ------
+    df : float
+    h : (n_samples,) or None
+        The intercept's share included; 0 in rows without weight.
+    """
+    view = problem.data.view
+    supports = free_supports(problem, solutions)
+    features = np.unique(np.concatenate([*supports, np.empty(0, np.intp)]))
+    columns = ActiveColumns(view, features)
+    masks = masks_of(features, supports)
+    share = np.zeros(view.n_samples)
+    if view.centred:
+        share += (1.0 if view.weights is None else view.weights) / view.sum_weights
+    with single_blas():
+        for df, h in _each(problem, columns, masks, l2, leverages):
+            if h is not None:
+                h = h + share
+                if view.weights is not None:
+                    h[view.weights == 0] = 0.0
+            yield df, h
+
+
+def free_supports(problem: L1Problem, solutions: Solutions) -> list[Index]:
+    """Features with a nonzero coefficient that is not at a bound, for each solution."""
+    indices, values, penalty = solutions.indices, solutions.values, problem.penalty
+    lower, upper = (
+        bound if isinstance(bound, float) else bound[indices]
+        for bound in (penalty.lower, penalty.upper)
+    )
+    free = (values > lower) & (values < upper)
+    ends = np.concatenate([[0], np.cumsum(free)])[solutions.indptr]
+    kept = indices[free]
+    return [kept[ends[k] : ends[k + 1]] for k in range(len(solutions))]
+
+
+def masks_of(features: Index, supports: list[Index]) -> list[Mask]:
+    """Which of the features are in each support."""
+    masks = []
+    for support in supports:
+        mask = np.zeros(len(features), dtype=bool)
+        mask[np.searchsorted(features, support)] = True
+        masks.append(mask)
+    return masks
+
+
+def _each(
+    problem: L1Problem, columns: ActiveColumns, masks: list[Mask], l2: Float, leverages: bool
+) -> Iterator[Smoother]:
+    """Runs of solutions with and without a squared penalty."""
+    start = 0
+    for stop in range(1, len(masks) + 1):
+        if stop < len(masks) and (l2[stop] > 0) == (l2[start] > 0):
+            continue
+        if l2[start] > 0:
+            b = squared_penalty(problem, columns.features)
+            yield from shrunken(columns, masks[start:stop], b, l2[start:stop], leverages)
+        else:
+            yield from _projections(columns, masks[start:stop], leverages)
+        start = stop
+
+
+def squared_penalty(problem: L1Problem, features: Index) -> Float:
+    """b_j = v_j d_j^2 of these features."""
+    view, penalty = problem.data.view, problem.penalty
+    d2 = np.square(view.scale[features])
+    if penalty.standardize:
+        d2 = view.norm2[features] / view.sum_weights
+    return d2 if penalty.weights is None else penalty.weights[features] * d2
+
+
+def _projections(columns: ActiveColumns, masks: list[Mask], leverages: bool) -> Iterator[Smoother]:
+    most = max((int(np.count_nonzero(mask)) for mask in masks), default=0)
+    basis = Basis(columns.whole, columns.tolerance, most)
+    h = np.zeros(columns.n)
+    last = None
+    for mask in masks:
+        if last is None or not np.array_equal(mask, last):
+            moves = basis.move_to(mask)
+            last = mask
+            if leverages:
+                if moves.anew:
+                    h[:] = 0.0
+                for sign, q in moves.changes:
+                    squares = np.einsum("ij,ij->i", q, q)
+                    h += squares if sign > 0 else -squares
+        yield float(basis.rank), h if leverages else None
