@@ -70,6 +70,8 @@ class Data:
     n_alphas : int
         Penalties with an l1 part that each target will be solved at.
     n_threads : int
+    given : Products or None
+        Of the rows under these weights, the target in its own units, where they are known.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Data:
         scaled: bool = False,
         n_alphas: int = 0,
         n_threads: int = 1,
+        given: Products | None = None,
     ) -> None:
         self.storage = storage
         self.weights = rescaled(sample_weight)
@@ -88,29 +91,33 @@ class Data:
         self.scaled = scaled
         self.n_threads = n_threads
         self._n_alphas = n_alphas
+        self._given = given
         self._products: Products | None = None
         self._first_target: Float | None = None
 
-    def read(self, target: Float, in_columns: bool) -> None:
+    def read(self, target: Float, unit: float, in_columns: bool) -> None:
         """Before anything else: where the Gram matrix pays, all of it from one read of X.
 
         Dense rows stay as they are then, unless columns will be asked for (`in_columns`).
+        `unit` is what the target was divided by.
         """
         storage = self.storage
+        if self._given is not None:
+            self._know(self._given._replace(cross=self._given.cross / unit), target, in_columns)
+            self._given = None
         kept = self.is_narrow and storage.is_verified  # small, or a Design: its Gram matrix is kept
         pays = self._n_alphas and not storage.issparse and self.gram_pays(self._n_alphas)
-        if kept or not pays or "view" in self.__dict__:
+        if "view" in self.__dict__ or kept or not pays:
             return
         with single_blas():
-            self._products = products(
-                self.storage, self.weights, self.fit_intercept, target, self.n_threads
-            )
-        self._first_target = target
-        if self._products is not None:
-            storage = self.storage.columns() if in_columns else self.storage
-            self.view = DesignView(
-                storage, self.weights, self.fit_intercept, self._products.moments
-            )
+            known = products(self.storage, self.weights, self.fit_intercept, target, self.n_threads)
+        if known is not None:
+            self._know(known, target, in_columns)
+
+    def _know(self, known: Products, target: Float, in_columns: bool) -> None:
+        self._products, self._first_target = known, target
+        storage = self.storage.columns() if in_columns else self.storage
+        self.view = DesignView(storage, self.weights, self.fit_intercept, known.moments)
 
     @cached_property
     def view(self) -> DesignView:
@@ -163,7 +170,8 @@ class Data:
 
     def known_cross(self, target: Float) -> Float | None:
         """The same where it is known already."""
-        if self._products is None or target is not self._first_target:
+        first = self._first_target
+        if self._products is None or first is None or not np.array_equal(target, first):
             return None
         return self._products.cross
 

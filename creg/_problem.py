@@ -62,7 +62,8 @@ class L1Problem:
         self.target, self.target_mean, self.unit = centred_target(
             y, data.weights, data.fit_intercept
         )
-        data.read(self.target, penalty.weights is not None and not penalty.weights.all())
+        in_columns = penalty.weights is not None and not penalty.weights.all()
+        data.read(self.target, self.unit, in_columns)
         self._known_cross = data.known_cross(self.target)
         self._solvers: dict[bool, WorkingSetSolver] = {}
         self._ridge: CertifiedRidge | None = None

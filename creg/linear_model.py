@@ -107,7 +107,7 @@ class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return tags
 
 
-class _L1Model(LinearModel):
+class L1Model(LinearModel):
     """The fit of Lasso and ElasticNet."""
 
     def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -188,7 +188,7 @@ def _gaps(solutions: list[Solution]) -> float | Float:
     return gaps if len(gaps) > 1 else float(gaps[0])
 
 
-class Lasso(_L1Model):
+class Lasso(L1Model):
     """Least squares with an L1 penalty.
 
     Minimises over w and b, with n the number of rows and s rescaled to sum to n,
@@ -284,7 +284,7 @@ class Lasso(_L1Model):
         return 1.0
 
 
-class ElasticNet(_L1Model):
+class ElasticNet(L1Model):
     """Least squares with an L1 and a squared L2 penalty.
 
     Minimises over w and b, with n the number of rows and s rescaled to sum to n,

@@ -1,17 +1,18 @@
 """Whole regularisation paths: the functions that compute them and the `Path` they return."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from creg._along import Watch, geometric_grid, solve_along
 from creg._archive import File, read, write
 from creg._given import Data, Options
 from creg._problem import L1Problem
-from creg._solution import Progress, Solution, Solutions, raise_if_stopped, rounded
+from creg._solution import Progress, Solutions, rounded
 from creg._validation import (
     Bounds,
     Float,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 L1_SOLVERS = ("auto", "cd")
-Watch: TypeAlias = Callable[[int, Solution], None]
 
 _DENSE_LIMIT = 1e9  # bytes
 
@@ -395,13 +395,13 @@ def trace(
     n_alphas = wanted if isinstance(wanted, int) else len(wanted)
     problem, design = _problem(X, y, "a path", n_alphas, options.n_threads, **model)
     if isinstance(wanted, int):
-        wanted = _grid(problem.alpha_max, wanted, ratio)
+        wanted = geometric_grid(problem.alpha_max, wanted, ratio)
     try:
-        solutions = _solve_all(problem, wanted, options, most, watch)
+        solutions = solve_along(problem, wanted, options, most, watch)
     finally:
         if isinstance(watch, Progress):
             watch.close()
-    path = _collect(solutions, wanted[: len(solutions)], design, problem, model["l1_ratio"])
+    path = collect(solutions, wanted[: len(solutions)], design, problem, model["l1_ratio"])
     if len(solutions) < len(wanted):
         warn(
             f"The path ends after {len(solutions)} of {len(wanted)} alphas: at the next one more "
@@ -411,31 +411,6 @@ def trace(
     if np.any(solutions.dual_gaps > options.tol * solutions.null_objectives):
         warn_unconverged(solutions.list(), path.alphas.tolist(), options)
     return path
-
-
-def _solve_all(
-    problem: L1Problem, alphas: Float, options: Options, most: int | None, watch: Watch | None
-) -> Solutions:
-    """Solved at each alpha, but for the first with more than `most` coefficients and the rest."""
-    solutions, start = [], None
-    if watch is None:
-        together = problem.solve_together(alphas, options, most)
-        count = len(together)
-        if count == len(alphas) and (most is None or together.n_nonzero[-1] <= most):
-            return together
-        solutions = together.list()
-        if most is not None and count and together.n_nonzero[-1] > most:
-            return Solutions.of(solutions[:-1])
-        if count:
-            start = solutions[-1].dense(problem.data.view.n_features)
-    for solution in problem.solve(alphas[len(solutions) :].tolist(), options, start):
-        raise_if_stopped(solution)
-        if most is not None and len(solution.indices) > most:
-            break
-        solutions.append(solution)
-        if watch:
-            watch(len(alphas), solution)
-    return Solutions.of(solutions)
 
 
 def _problem(
@@ -457,16 +432,10 @@ def _problem(
     return L1Problem(data, target, penalty), design
 
 
-def _grid(largest: float, count: int, eps: float) -> Float:
-    """Alphas from the largest down to eps times it; where it is 0, tiny ones as scikit-learn's."""
-    if largest == 0:  # constant y
-        return np.full(count, np.finfo(np.float64).resolution)
-    return np.geomspace(largest, max(eps * largest, np.nextafter(0, 1)), count)
-
-
-def _collect(
+def collect(
     solutions: Solutions, alphas: Float, design: Design, problem: L1Problem, l1_ratio: float
 ) -> Path:
+    """The path of solutions that are in the user's units, in X's dtype."""
     indices = solutions.indices
     shape, penalty = (design.shape[1], len(solutions)), problem.penalty
     lower, upper = (

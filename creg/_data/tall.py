@@ -29,6 +29,10 @@ NEIGHBOURS = 8
 HEAVY = 100.0
 # n mean^2 over the centred square up to which nothing need be subtracted.
 LIGHT = 3.0
+# Bytes of rows taken out of X at once.
+GATHERED = 4_000_000
+# What rounding may be, relative to magnitudes, and may take of a mean square.
+ROUNDING, VISIBLE = 1e-14, 1e-8
 # Squares between these lost nothing to underflow or overflow.
 SMALL, LARGE = 1e-200, 1e200
 
@@ -60,38 +64,138 @@ def products(
     ------
     Whatever the storage's check raises where a value is not finite.
     """
-    p = storage.n_features
     root = None if weights is None else np.sqrt(weights)
     with np.errstate(over="ignore", invalid="ignore"):
         shift, unit = _shift_and_unit(storage, weights, centre)
         total = float(storage.n_samples if weights is None else weights.sum())
         for heavy in (HEAVY, LIGHT):
             C = Blocks(storage, shift, unit, root, y, centre).gram(n_threads)
-            squares = C.diagonal()[:p].copy()
-            if not np.isfinite(squares).all():
+            if not np.isfinite(C.diagonal()).all():
                 storage.verify()
                 return None
             storage.known_finite()
-            d = C[:p, p + 1] / total if centre else np.zeros(p)
-            excess = total * d * d
-            live = squares > 0
-            squares -= excess
-            if np.any(excess > heavy * squares) or np.any(
-                live & ~((squares > SMALL) & (squares < LARGE))
-            ):
+            sums = _Sums(C, shift, unit, total, centre)
+            if not sums.is_accurate(heavy):
                 return None
-            if not np.any(excess > LIGHT * squares):
+            if sums.is_accurate(LIGHT):
                 break
             # the sample misled: once more about the means themselves
-            shift = shift + d / unit
-    moments = Moments.of_sums(shift + d / unit, squares, unit, total)
-    factor = np.where(moments.norm2 > 0, moments.scale / unit, 0.0)
-    cross = C[:p, p] * factor
-    if centre:
-        cross -= d * factor * C[p, p + 1]
-    G = centred_in_place(C, p, total, d, factor)
-    np.fill_diagonal(G, moments.norm2)
-    return Products(moments, G, cross)
+            shift = sums.means
+    return sums.products()
+
+
+class RowSums:
+    """C over disjoint sets of rows about one shift: that of any union is a sum of them.
+
+    Parameters
+    ----------
+    storage, weights, centre, n_threads
+        As for `products`.
+    y : (n_samples,)
+        The target about a number near its means.
+    sets : list of intp arrays
+        Rows, ascending; none twice.
+    """
+
+    def __init__(
+        self, storage: Storage, weights: Float | None, centre: bool, y: Float,
+        sets: list[NDArray[np.intp]], n_threads: int,
+    ) -> None:  # fmt: skip
+        self.storage, self._centre = storage, centre
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._shift, self._unit = _shift_and_unit(storage, weights, centre)
+            self._sums = [self._of(rows, weights, y, n_threads) for rows in sets]
+        self._totals = np.array(
+            [len(rows) if weights is None else weights[rows].sum() for rows in sets]
+        )
+        if not all(np.isfinite(C.diagonal()).all() for C in self._sums):
+            storage.verify()
+        storage.known_finite()
+
+    def products(self, counts: Float, total: float) -> Products | None:
+        """Of the sets, each counted so often, row weights rescaled to a sum of `total`."""
+        factor = total / float(counts @ self._totals)
+        p = self.storage.n_features
+        C = np.zeros((p + 1 + self._centre,) * 2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for count, part in zip(counts, self._sums, strict=True):
+                if count:
+                    C += (count * factor) * part
+            sums = _Sums(C, self._shift, self._unit, total, self._centre)
+            return sums.products() if sums.is_accurate(LIGHT) else None
+
+    def mean_squares(self, sets: NDArray[np.bool_], coefs: Float, constants: Float) -> Float | None:
+        """Weighted means over the rows of some sets of (y_i - x_i'w - constant)^2, (k,).
+
+        From v'C v, v = (-w / unit, 1, what is left of the constant); None where rounding may show.
+
+        Parameters
+        ----------
+        sets : (n_sets,) bool
+        coefs : (n_features, k)
+        constants : (k,)
+        """
+        weight = float(self._totals[sets].sum())
+        if not weight:
+            return None
+        C = sum(part for part, wanted in zip(self._sums, sets, strict=True) if wanted)
+        C = np.triu(C) + np.triu(C, 1).T
+        last = [np.ones((1, coefs.shape[1]))]
+        if self._centre:
+            last.append(-(constants + self._shift @ coefs)[None])
+        V = np.concatenate([-coefs / self._unit[:, None], *last])
+        squares = np.einsum("ik,ik->k", V, C @ V)
+        magnitude = np.sqrt(C.diagonal()) @ np.abs(V)
+        if np.all(ROUNDING * magnitude * magnitude <= VISIBLE * squares):
+            return np.asarray(squares / weight)
+        return None
+
+    def _of(self, rows: NDArray[np.intp], weights: Float | None, y: Float, n_threads: int) -> Float:
+        X, width = self.storage.X, self.storage.n_features
+        step = max(64, GATHERED // (8 * width))
+        if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+            step = len(rows)
+        out = np.zeros((width + 1 + self._centre,) * 2)
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            whole = some[-1] - some[0] + 1 == len(some)
+            part: Any = slice(some[0], some[-1] + 1) if whole else some
+            root = None if weights is None else np.sqrt(weights[part])
+            part = Blocks(
+                Storage(X[part]), self._shift, self._unit, root, y[part], self._centre
+            )  # fmt: skip
+            out += part.gram(n_threads)
+        return out
+
+
+class _Sums:
+    """C of some rows of row weights that sum to `total`."""
+
+    def __init__(self, C: Float, shift: Float, unit: Float, total: float, centre: bool) -> None:
+        p = len(shift)
+        self._C, self._p, self._unit, self._total, self._centre = C, p, unit, total, centre
+        self._d = C[:p, p + 1] / total if centre else np.zeros(p)
+        self._excess = total * self._d * self._d
+        self._live = C.diagonal()[:p] > 0
+        self._squares = C.diagonal()[:p] - self._excess
+        self.means = shift + self._d / unit
+
+    def is_accurate(self, heavy: float) -> bool:
+        """Whether centring takes at most `heavy` times what it leaves, within range."""
+        inside = (self._squares > SMALL) & (self._squares < LARGE)
+        return not np.any(self._excess > heavy * self._squares) and not np.any(self._live & ~inside)
+
+    def products(self) -> Products:
+        """Centred, in kernel units; C is written over."""
+        C, p, d = self._C, self._p, self._d
+        moments = Moments.of_sums(self.means, self._squares, self._unit, self._total)
+        factor = np.where(moments.norm2 > 0, moments.scale / self._unit, 0.0)
+        cross = C[:p, p] * factor
+        if self._centre:
+            cross -= d * factor * C[p, p + 1]
+        G = centred_in_place(C, p, self._total, d, factor)
+        np.fill_diagonal(G, moments.norm2)
+        return Products(moments, G, cross)
 
 
 def _shift_and_unit(storage: Storage, weights: Float | None, centre: bool) -> tuple[Float, Float]:

@@ -1,0 +1,46 @@
+"""A whole path of one L1 problem: the grid of alphas, and the solutions along it."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creg._given import Options
+from creg._problem import L1Problem
+from creg._solution import Solution, Solutions, raise_if_stopped
+
+Float = NDArray[np.float64]
+Watch: TypeAlias = Callable[[int, Solution], None]
+
+
+def geometric_grid(largest: float, count: int, eps: float) -> Float:
+    """Alphas from the largest down to eps times it; where it is 0, tiny ones as scikit-learn's."""
+    if largest == 0:  # constant y
+        return np.full(count, np.finfo(np.float64).resolution)
+    return np.geomspace(largest, max(eps * largest, np.nextafter(0, 1)), count)
+
+
+def solve_along(
+    problem: L1Problem, alphas: Float, options: Options, most: int | None, watch: Watch | None
+) -> Solutions:
+    """Solved at each alpha, but for the first with more than `most` coefficients and the rest."""
+    solutions, start = [], None
+    if watch is None:
+        together = problem.solve_together(alphas, options, most)
+        count = len(together)
+        if count == len(alphas) and (most is None or together.n_nonzero[-1] <= most):
+            return together
+        solutions = together.list()
+        if most is not None and count and together.n_nonzero[-1] > most:
+            return Solutions.of(solutions[:-1])
+        if count:
+            start = solutions[-1].dense(problem.data.view.n_features)
+    for solution in problem.solve(alphas[len(solutions) :].tolist(), options, start):
+        raise_if_stopped(solution)
+        if most is not None and len(solution.indices) > most:
+            break
+        solutions.append(solution)
+        if watch:
+            watch(len(alphas), solution)
+    return Solutions.of(solutions)

@@ -1,0 +1,253 @@
+"""Whole paths on the training rows of folds, and their squared errors on the held-out ones.
+
+A fold is the same X under other row weights.  Of tall dense X the sums over the rows are made once:
+a training set's are the sum of those of its parts, never the total less the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from creg._along import Watch, solve_along
+from creg._choice.relaxed import relaxed
+from creg._data.storage import Storage
+from creg._data.tall import Products, RowSums
+from creg._given import Data, Options, Penalty
+from creg._problem import L1Problem
+from creg._solution import Solutions
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+HELD = 4_000_000  # numbers of predictions and of columns for them held at a time
+SPARE = 2_000_000  # numbers that sums over rows may take, however small X is
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of one fold.
+
+    Attributes
+    ----------
+    counts : (n_samples,)
+        How often each row is trained on.
+    test : intp array
+        Held-out rows.
+    """
+
+    counts: Float
+    test: Rows
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What all fits of one choice share.
+
+    Attributes
+    ----------
+    storage : Storage
+    y : (n_samples,)
+    weights : (n_samples,) or None
+        Sample weights as given.
+    fit_intercept : bool
+    penalties : list of Penalty
+        One for each l1_ratio.
+    options : Options
+    """
+
+    storage: Storage
+    y: Float
+    weights: Float | None
+    fit_intercept: bool
+    penalties: list[Penalty]
+    options: Options
+
+    def data(self, counts: Float | None, n_alphas: int, given: Products | None) -> Data:
+        """X under the sample weights times `counts`."""
+        weights = self.weights
+        if counts is not None:
+            weights = counts if weights is None else counts * weights
+        path = bool(n_alphas) and any(penalty.l1_ratio > 0 for penalty in self.penalties)
+        return Data(
+            self.storage, weights, self.fit_intercept, scaled=self.penalties[0].standardize,
+            n_alphas=n_alphas if path else 0, n_threads=self.options.n_threads, given=given,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FoldErrors:
+    """One fold.
+
+    Attributes
+    ----------
+    errors : (n_gammas, n_l1_ratios, n_alphas)
+        Mean squared errors on the held-out rows, nan where their weights are all zero.
+    solutions : list of Solutions
+        One for each l1_ratio.
+    """
+
+    errors: Float
+    solutions: list[Solutions]
+
+
+class Statistics:
+    """Sums over the rows of tall dense X for the full fit and each fold, where they pay."""
+
+    def __init__(self, rounds: Rounds, folds: Sequence[Fold], n_alphas: int) -> None:
+        self._rounds, self._sums = rounds, None
+        data = rounds.data(None, n_alphas, None)
+        storage = rounds.storage
+        if not folds or storage.issparse or not n_alphas or not data.gram_pays(n_alphas):
+            return
+        owner = _patterns(folds, storage.n_samples)
+        first = np.unique(owner, return_index=True)[1]
+        if len(first) * storage.n_features**2 > max(storage.size, SPARE):
+            return
+        self._counts = np.array([fold.counts[first] for fold in folds])
+        order = np.argsort(owner, kind="stable")
+        sets = np.split(order, np.cumsum(np.bincount(owner))[:-1])
+        self._tests = [_held_out(fold, owner, len(first)) for fold in folds]
+        y, weights = rounds.y, rounds.weights
+        self._mean = float(np.average(y, weights=weights)) if rounds.fit_intercept else 0.0
+        self._sums = RowSums(
+            storage, weights, rounds.fit_intercept, y - self._mean, sets, rounds.options.n_threads
+        )
+
+    def of(self, fold: int | None) -> Products | None:
+        """Of a fold's training rows, or of all rows, in the units of y."""
+        if self._sums is None:
+            return None
+        counts = np.ones(self._counts.shape[1]) if fold is None else self._counts[fold]
+        return self._sums.products(counts, float(self._rounds.storage.n_samples))
+
+    def errors(self, fold: int, fit: Solutions) -> Float | None:
+        """(n_alphas,) mean squared errors on a fold's held-out rows, where they are exact."""
+        tested = self._tests[fold] if self._sums is not None else None
+        if self._sums is None or tested is None:
+            return None
+        columns = np.arange(self._rounds.storage.n_features)
+        constants = fit.intercepts - self._mean
+        return self._sums.mean_squares(tested, dense_coefs(fit, columns), constants)
+
+
+def _patterns(folds: Sequence[Fold], n_samples: int) -> Rows:
+    """(n_samples,) numbers from 0 on, equal for rows that play the same part in every fold."""
+    owner = np.zeros(n_samples, dtype=np.intp)
+    for fold in folds:
+        part = 2 * fold.counts.astype(np.intp)
+        part[fold.test] += 1
+        owner = owner * (int(part.max()) + 1) + part
+        seen = np.flatnonzero(np.bincount(owner)) if owner.max() < HELD else np.unique(owner)
+        owner = np.searchsorted(seen, owner)
+    return owner
+
+
+def _held_out(fold: Fold, owner: Rows, count: int) -> NDArray[np.bool_] | None:
+    """Which patterns make up the held-out rows, if none of those is there twice."""
+    tested = np.bincount(owner[fold.test], minlength=count)
+    whole = np.bincount(owner, minlength=count)
+    return tested > 0 if np.all((tested == 0) | (tested == whole)) else None
+
+
+def fold_tasks(
+    rounds: Rounds,
+    folds: Sequence[Fold],
+    alphas: Sequence[Float],
+    gammas: Sequence[float] | None,
+    statistics: Statistics,
+    watch: Watch | None,
+) -> list[Callable[[], FoldErrors]]:
+    """What solves each fold; alphas : for each l1_ratio."""
+    return [
+        partial(_fold, rounds, fold, k, alphas, gammas, statistics, watch)
+        for k, fold in enumerate(folds)
+    ]
+
+
+def _fold(
+    rounds: Rounds,
+    fold: Fold,
+    number: int,
+    alphas: Sequence[Float],
+    gammas: Sequence[float] | None,
+    statistics: Statistics,
+    watch: Watch | None,
+) -> FoldErrors:
+    data = rounds.data(fold.counts, len(alphas[0]), statistics.of(number))
+    errors, found = [], []
+    for penalty, along in zip(rounds.penalties, alphas, strict=True):
+        problem = L1Problem(data, rounds.y, penalty)
+        solutions = solve_along(problem, along, rounds.options, None, watch)
+        found.append(solutions)
+        known = statistics.errors(number, solutions) if gammas is None else None
+        if known is not None:
+            errors.append(known[None])
+            continue
+        fits = [solutions]
+        if gammas is not None:
+            fits.append(relaxed(problem, solutions, rounds.options))
+        errors.append(_errors(rounds, fold.test, fits, gammas or [1.0]))
+    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), found)
+
+
+def _errors(
+    rounds: Rounds, rows: Rows, fits: Sequence[Solutions], gammas: Sequence[float]
+) -> Float:
+    """(n_gammas, n_alphas) mean squared errors of gamma first + (1 - gamma) last fit."""
+    n_alphas = len(fits[0])
+    weights = np.ones(len(rows)) if rounds.weights is None else rounds.weights[rows]
+    total, sums = float(weights.sum()), np.zeros((len(gammas), n_alphas))
+    if not total:
+        return np.full_like(sums, np.nan)
+    used = np.zeros(rounds.storage.n_features, dtype=bool)
+    for fit in fits:
+        used[fit.indices] = True
+    columns = np.flatnonzero(used)
+    coefs = [dense_coefs(fit, columns) for fit in fits]
+    start = 0
+    for part in _parts(rounds.storage, rows, columns, n_alphas):
+        here = slice(start, start + part.shape[0])
+        start = here.stop
+        values = [part @ W + fit.intercepts for W, fit in zip(coefs, fits, strict=True)]
+        for k, gamma in enumerate(gammas):
+            mixed = values[0] if gamma == 1 else gamma * values[0] + (1 - gamma) * values[-1]
+            r = rounds.y[rows[here], None] - mixed
+            sums[k] += np.einsum("i,ia,ia->a", weights[here], r, r)
+    return sums / total
+
+
+def dense_coefs(fit: Solutions, columns: Rows) -> Float:
+    """(len(columns), n_alphas) coefficients of the columns, among which are all nonzero ones."""
+    W = np.zeros((len(columns), len(fit)))
+    owner = np.repeat(np.arange(len(fit)), fit.n_nonzero)
+    W[np.searchsorted(columns, fit.indices), owner] = fit.values
+    return W
+
+
+def _parts(storage: Storage, rows: Rows, columns: Rows, n_alphas: int) -> Iterator[Any]:
+    """These rows of these columns, some rows at a time."""
+    X = storage.X
+    if sparse.issparse(X):
+        X = X[:, columns].tocsr() if X.format == "csc" else X
+    step = max(64, HELD // max(len(columns), n_alphas, 1))
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        part = X[_range(some)]
+        if part.shape[1] != len(columns):
+            part = part[:, columns]
+        yield part if sparse.issparse(part) else part.astype(np.float64, copy=False)
+
+
+def _range(rows: Rows) -> slice | Rows:
+    """The rows, as a slice if they are one."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows) and np.all(np.diff(rows) == 1):
+        return slice(first, last + 1)
+    return rows

@@ -1,0 +1,73 @@
+"""Rows of the folds of cross-validation, from anything that scikit-learn splits by."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+
+from creg._validation import Float
+from creg._validation_choice import check_fold
+
+
+def split_rows(
+    cv: Any, X: Any, y: ArrayLike, weights: Float | None, params: dict[str, Any]
+) -> Iterator[tuple[Float, NDArray[np.intp]]]:
+    """How often each row is trained on, (n_samples,), and the held-out rows of each fold.
+
+    Raises
+    ------
+    ValueError
+        Where a fold is empty, trains on nothing of positive weight, or no fold holds out
+        any such row.
+    """
+    target = np.asarray(y)
+    n, count, held_out = len(target), 0, False
+    for k, (train, test) in enumerate(check_cv(cv, target).split(X, target, **params)):
+        counts = np.bincount(check_fold(k, train, "training", n), minlength=n).astype(float)
+        if weights is not None and not np.any(weights[counts > 0]):
+            raise ValueError(
+                "sample_weight must be positive in some training row of every fold of cv; "
+                f"got only zeros in fold {k}."
+            )
+        rows = check_fold(k, test, "held-out", n)
+        held_out |= weights is None or bool(weights[rows].any())
+        count += 1
+        yield counts, rows
+    if not held_out:
+        raise ValueError(
+            "cv must give a fold with held-out rows of positive sample_weight; "
+            f"got {count} folds without."
+        )
+
+
+def routed_to_splitter(
+    estimator: BaseEstimator, params: dict[str, Any], sample_weight: Any
+) -> dict[str, Any]:
+    """What the splitter of `estimator.cv` is given of the metadata that `fit` got."""
+    if not get_config()["enable_metadata_routing"]:
+        if params:
+            raise ValueError(
+                f"fit got {', '.join(sorted(params))}, which are only passed on with "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        return {}
+    if sample_weight is not None:
+        params = params | {"sample_weight": sample_weight}
+    return dict(process_routing(estimator, "fit", **params).splitter.split)
+
+
+def splitter_routing(estimator: BaseEstimator, cv: Any) -> MetadataRouter:
+    """Where `fit` sends metadata: to itself and to the splitter."""
+    return (
+        MetadataRouter(owner=estimator)
+        .add_self_request(estimator)
+        .add(
+            splitter=check_cv(cv),
+            method_mapping=MethodMapping().add(caller="fit", callee="split"),
+        )
+    )

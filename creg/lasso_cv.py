@@ -1,0 +1,456 @@
+"""LassoCV and ElasticNetCV: the penalty chosen by cross-validation or a criterion."""
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import Tags
+from sklearn.utils.metadata_routing import MetadataRouter
+
+from creg._along import Watch
+from creg._choice.choice import (
+    FullPath,
+    Place,
+    across_folds,
+    full_paths,
+    problems,
+    smallest,
+    within_one_error,
+)
+from creg._choice.criteria import (
+    information,
+    leave_one_out,
+    n_used,
+    noise_variance,
+    sums_of_squares,
+)
+from creg._choice.folds import Fold, FoldErrors, Rounds, Statistics, fold_tasks
+from creg._choice.relaxed import blend
+from creg._data.threads import parallel, single_blas
+from creg._given import Options
+from creg._solution import Progress
+from creg._splitting import routed_to_splitter, split_rows, splitter_routing
+from creg._validation import (
+    Bounds,
+    Float,
+    Matrix,
+    Target,
+    check_alphas,
+    check_flag,
+    check_number,
+    check_options,
+    check_penalty,
+    check_single_target,
+    check_target,
+    check_weights,
+    warn_unconverged,
+)
+from creg._validation_choice import (
+    Rule,
+    check_gammas,
+    check_index,
+    check_jobs,
+    check_l1_criterion,
+    check_l1_ratios,
+    complain_noise_variance,
+)
+from creg.design import Design, as_design
+from creg.linear_model import L1Model
+from creg.path import L1_SOLVERS, collect
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Parameters, checked."""
+
+    criterion: str
+    ratios: list[float]
+    several: bool
+    gammas: list[float] | None
+    alphas: int | Float
+    eps: float
+    noise_variance: float | None
+    options: Options
+    n_jobs: int
+
+    @property
+    def n_alphas(self) -> int:
+        return self.alphas if isinstance(self.alphas, int) else len(self.alphas)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """For every gamma, l1_ratio and alpha, in this order of axes."""
+
+    full: list[FullPath]
+    criterion: Float
+    error: Float | None = None  # standard errors
+    by_fold: Float | None = None  # with folds as the last axis
+    df: Float | None = None
+    noise_variance: float | None = None
+    folds: Sequence[FoldErrors] = ()
+
+
+class L1CV(L1Model):
+    """The choice of LassoCV and ElasticNetCV."""
+
+    _fitted = (
+        *L1Model._fitted, "alpha_", "l1_ratio_", "gamma_", "alphas_", "mse_path_", "mse_mean_",
+        "mse_se_", "alpha_min_", "alpha_1se_", "criterion_path_", "df_path_", "noise_variance_",
+        "path_",
+    )  # fmt: skip
+
+    def fit(
+        self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None, **params: Any
+    ) -> Self:
+        """Chooses the penalty and fits the model with it to all rows.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, sparse matrix or array, frame, or Design
+        y : (n_samples,) or (n_samples, 1) array
+        sample_weight : (n_samples,) array or float, optional
+            Row weights >= 0, rescaled to sum to the number of rows of each fit; they weigh the
+            errors of held-out rows too.
+        **params
+            With scikit-learn's metadata routing enabled: what the splitter asked for (`groups`).
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where a parameter or an argument is not as described, or could not act beside another;
+            an earlier fit stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Once, where a duality gap is above the tolerance: the worst alpha, and how many.
+        """
+        caller = type(self).__name__
+        asked = self._asked()
+        fit_intercept = check_flag("fit_intercept", self.fit_intercept)
+        progress = Progress() if check_flag("verbose", self.verbose) else None
+        design = as_design(X, caller, unread=True)
+        n_samples, n_features = design.shape
+        target = check_target(y, n_samples, caller)
+        column = check_single_target(y, n_samples, caller)
+        weights = check_weights(sample_weight, n_samples)
+        penalties = [
+            check_penalty(
+                n_features, l1_ratio=ratio, standardize=self.standardize, positive=self.positive,
+                bounds=self.bounds, penalty_weights=self.penalty_weights,
+            )
+            for ratio in asked.ratios
+        ]  # fmt: skip
+        params = routed_to_splitter(self, params, sample_weight)
+        rounds = Rounds(
+            design.storage, np.ascontiguousarray(column), weights, fit_intercept, penalties,
+            asked.options,
+        )  # fmt: skip
+        folds: list[Fold] = []
+        if asked.criterion == "cv" or isinstance(self.noise_variance, str):
+            splits = split_rows(self.cv, design.storage.X, y, weights, params)
+            folds = [Fold(counts, test) for counts, test in splits]
+        try:
+            with single_blas() if asked.options.n_threads == 1 else nullcontext():
+                found = _found(rounds, asked, folds, progress)
+        finally:
+            if progress is not None:
+                progress.close()
+        self._choose(design, target, asked, found)
+        _warn(asked, found)
+        return self
+
+    def _asked(self) -> _Asked:
+        options = check_options(self.tol, self.max_iter, self.n_threads, self.solver, L1_SOLVERS)
+        criterion = check_l1_criterion(self.criterion, self.rule, self.cv, self.noise_variance)
+        ratios, several = check_l1_ratios(self._l1_ratio())
+        noise = self.noise_variance
+        return _Asked(
+            criterion=criterion,
+            ratios=ratios,
+            several=several,
+            gammas=check_gammas(self.relax),
+            alphas=check_alphas(self.alphas, l1_ratio=min(ratios)),
+            eps=check_number("eps", self.eps, above=0, at_most=1),
+            noise_variance=None if isinstance(noise, str) or noise is None else float(noise),
+            options=options,
+            n_jobs=check_jobs(self.n_jobs, options.n_threads),
+        )
+
+    def _choose(self, design: Design, target: Target, asked: _Asked, found: _Found) -> None:
+        """The rule, and the fitted attributes, all at once."""
+        alphas = [full.alphas for full in found.full]
+        best = smallest(found.criterion, alphas)
+        place = best
+        more: dict[str, Any] = {}
+        if found.error is not None:
+            g, r, k = best.gamma, best.ratio, best.alpha
+            within = within_one_error(found.criterion[g, r], found.error[g, r], k)
+            more = {"alpha_min_": float(alphas[r][k]), "alpha_1se_": float(alphas[r][within])}
+            if self.rule == "1se":
+                place = replace(best, alpha=within)
+        fitted = partial(self._fitted_at, design, target, asked, found, more)
+        if callable(self.rule):
+            shown = copy.copy(self)
+            fitted(place, shown)
+            index = check_index(self.rule(shown), len(alphas[place.ratio]))
+            place = replace(place, alpha=index)
+        fitted(place, self)
+
+    def _fitted_at(
+        self, design: Design, target: Target, asked: _Asked, found: _Found,
+        more: dict[str, Any], place: Place, model: "L1CV",
+    ) -> None:  # fmt: skip
+        """The fitted attributes of `model`, chosen at `place`."""
+        full, k = found.full[place.ratio], place.alpha
+        problem, solutions = full.problem, full.solutions
+        gap = float(solutions.dual_gaps[k])
+        one_grid = not asked.several or not isinstance(asked.alphas, int)
+        more = more | {
+            "alpha_": float(full.alphas[k]),
+            "l1_ratio_": asked.ratios[place.ratio],
+            "alphas_": full.alphas if one_grid else np.array([f.alphas for f in found.full]),
+            "path_": collect(solutions, full.alphas, design, problem, asked.ratios[place.ratio]),
+            "dual_gap_": gap,
+        }
+        arrays = {"criterion_path_": found.criterion, "df_path_": found.df}
+        if found.error is not None:
+            arrays |= {"mse_mean_": found.criterion, "mse_se_": found.error}
+        arrays["mse_path_"] = found.by_fold
+        for name, values in arrays.items():
+            if values is not None:
+                more[name] = values[place.gamma] if asked.several else values[place.gamma, 0]
+        if found.noise_variance is not None:
+            more["noise_variance_"] = found.noise_variance
+        if problem.penalty.standardize:
+            more["scale_"] = problem.data.scale_
+        solution = solutions[k]
+        if asked.gammas is not None and full.refitted is not None:
+            more["gamma_"] = asked.gammas[place.gamma]
+            solution = blend(solutions, full.refitted, more["gamma_"])[k]
+        model.publish(design, target, [solution], problem.penalty, **more)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draws the criterion against alpha.
+
+        With cross-validation or leave-one-out: means and standard errors, and both rules marked;
+        the number of nonzero coefficients is on top.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; None: a new figure.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ImportError
+            Without matplotlib, which the extra ``creg[plot]`` installs.
+        """
+        from creg.plotting import plot_choice
+
+        return plot_choice(self, ax)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Where metadata that `fit` is given go: to the splitter.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        return splitter_routing(self, self.cv)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        return tags
+
+
+def _found(
+    rounds: Rounds, asked: _Asked, folds: Sequence[Fold], progress: Progress | None
+) -> _Found:
+    watch: Watch | None = None
+    if progress is not None and progress.shown:
+        count = (1 + len(folds)) * asked.n_alphas * len(asked.ratios)
+        watch = lambda _, solution: progress(count, solution)  # noqa: E731
+    statistics = Statistics(rounds, folds, asked.n_alphas)
+    prepared = problems(rounds, asked.alphas, asked.eps, statistics)
+    each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // asked.n_jobs))
+    relax = asked.gammas is not None
+    if not folds:
+        full = full_paths(prepared, rounds.options, relax, watch)
+        return _by_criterion(asked, full, None)
+    tasks: list[Callable[[], Any]] = [partial(full_paths, prepared, each, relax, watch)]
+    alphas = [along for _, along in prepared]
+    tasks += fold_tasks(
+        replace(rounds, options=each), folds, alphas, asked.gammas, statistics, watch
+    )
+    full, *fits = parallel(tasks, asked.n_jobs)
+    by_fold = np.stack([fit.errors for fit in fits], axis=-1)
+    mean, error = across_folds(by_fold)
+    found = _Found(full, mean, error, by_fold, folds=fits)
+    return found if asked.criterion == "cv" else _by_criterion(asked, full, found)
+
+
+def _by_criterion(asked: _Asked, full: list[FullPath], validated: _Found | None) -> _Found:
+    """Without refits; `validated` is what the noise variance is to be from."""
+    gammas = asked.gammas or [1.0]
+    measure = leave_one_out if asked.criterion == "alo" else sums_of_squares
+    scores = [
+        measure(each.problem, each.solutions, _ridge_part(each), each.refitted, gammas)
+        for each in full
+    ]
+    values = np.stack([score.values for score in scores], axis=1)
+    df = np.stack([score.df for score in scores], axis=1)
+    if asked.criterion == "alo":
+        error = np.stack([score.errors for score in scores if score.errors is not None], axis=1)
+        return _Found(full, values, error, df=df)
+    view = full[0].problem.data.view
+    n, p, intercept = n_used(view), view.n_features, int(view.centred)
+    if validated is not None:
+        at = astuple(smallest(validated.criterion, [each.alphas for each in full]))
+        variance: float | None = float(values[at]) / max(n - float(df[at]) - intercept, 1.0)
+    else:
+        variance = asked.noise_variance
+        if variance is None:
+            variance = noise_variance(full[0].problem, asked.options)
+    if variance is None:
+        raise complain_noise_variance(n, p)
+    criterion = information(values, df, n, p, variance, asked.criterion)
+    folds = () if validated is None else validated.folds
+    return _Found(full, criterion, df=df, noise_variance=variance, folds=folds)
+
+
+def _ridge_part(full: FullPath) -> Float:
+    """n alpha (1 - l1_ratio), of the kernels."""
+    problem = full.problem
+    return full.alphas * (1.0 - problem.penalty.l1_ratio) * problem.data.view.n_samples
+
+
+def _warn(asked: _Asked, found: _Found) -> None:
+    """One warning for all that fell short."""
+    pairs = [(full.solutions, full.alphas) for full in found.full]
+    for fold in found.folds:
+        pairs += [
+            (solutions, full.alphas)
+            for solutions, full in zip(fold.solutions, found.full, strict=True)
+        ]
+    solutions, alphas = [], []
+    for along, at in pairs:
+        if np.any(along.dual_gaps > asked.options.tol * along.null_objectives):
+            solutions += along.list()
+            alphas += at.tolist()
+    if solutions:
+        warn_unconverged(solutions, alphas, asked.options)
+
+
+class LassoCV(L1CV):
+    """Lasso with alpha chosen by cross-validation, approximate leave-one-out or a criterion."""
+
+    def __init__(
+        self,
+        *,
+        eps: float = 1e-3,
+        alphas: int | ArrayLike = 100,
+        cv: Any = None,
+        criterion: str = "cv",
+        rule: Rule = "min",
+        relax: bool | float | Sequence[float] = False,
+        noise_variance: float | str | None = None,
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        positive: bool = False,
+        bounds: Bounds = None,
+        penalty_weights: ArrayLike | None = None,
+        solver: str = "auto",
+        tol: float = 1e-8,
+        max_iter: int = 10_000,
+        n_threads: int | None = None,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.eps = eps
+        self.alphas = alphas
+        self.cv = cv
+        self.criterion = criterion
+        self.rule = rule
+        self.relax = relax
+        self.noise_variance = noise_variance
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.positive = positive
+        self.bounds = bounds
+        self.penalty_weights = penalty_weights
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_threads = n_threads
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _l1_ratio(self) -> float:
+        return 1.0
+
+
+class ElasticNetCV(L1CV):
+    """Elastic net with alpha and l1_ratio chosen as by `LassoCV`."""
+
+    def __init__(
+        self,
+        *,
+        l1_ratio: float | Sequence[float] = 0.5,
+        eps: float = 1e-3,
+        alphas: int | ArrayLike = 100,
+        cv: Any = None,
+        criterion: str = "cv",
+        rule: Rule = "min",
+        relax: bool | float | Sequence[float] = False,
+        noise_variance: float | str | None = None,
+        fit_intercept: bool = True,
+        standardize: bool = False,
+        positive: bool = False,
+        bounds: Bounds = None,
+        penalty_weights: ArrayLike | None = None,
+        solver: str = "auto",
+        tol: float = 1e-8,
+        max_iter: int = 10_000,
+        n_threads: int | None = None,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.l1_ratio = l1_ratio
+        self.eps = eps
+        self.alphas = alphas
+        self.cv = cv
+        self.criterion = criterion
+        self.rule = rule
+        self.relax = relax
+        self.noise_variance = noise_variance
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.positive = positive
+        self.bounds = bounds
+        self.penalty_weights = penalty_weights
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_threads = n_threads
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _l1_ratio(self) -> float | Sequence[float]:
+        return self.l1_ratio
