@@ -6,14 +6,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import DataConversionWarning
 
 from creg._validation import (
     Float,
+    Target,
     check_choice,
     check_integer,
     check_number,
+    check_single_target,
+    check_target,
     positive_array,
     short,
+    warn,
 )
 
 
@@ -129,6 +134,21 @@ def check_gammas(relax: Any) -> list[float] | None:
             f"relax must be a bool, a number in [0, 1] or a sequence of such; got {short(relax)}."
         )
     return [check_number("relax", value, at_least=0, at_most=1) for value in relax]
+
+
+def check_vector_target(y: Any, n_samples: int, caller: str) -> Target:
+    """One target; a column, (n_samples, 1), is taken for a vector with scikit-learn's warning."""
+    target = check_target(y, n_samples, caller)
+    if len(target.shape) == 1:
+        return target
+    if target.columns.shape[1] != 1:
+        check_single_target(y, n_samples, caller)
+    warn(
+        "A column-vector y was passed when a 1d array was expected: change the shape of y to "
+        "(n_samples,), for example by ravel().",
+        DataConversionWarning,
+    )
+    return target._replace(shape=(n_samples,))
 
 
 def check_jobs(n_jobs: Any, n_threads: int) -> int:

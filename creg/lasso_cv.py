@@ -45,8 +45,6 @@ from creg._validation import (
     check_number,
     check_options,
     check_penalty,
-    check_single_target,
-    check_target,
     check_weights,
     warn_unconverged,
 )
@@ -57,6 +55,7 @@ from creg._validation_choice import (
     check_jobs,
     check_l1_criterion,
     check_l1_ratios,
+    check_vector_target,
     complain_noise_variance,
 )
 from creg.design import Design, as_design
@@ -144,8 +143,7 @@ class L1CV(L1Model):
         progress = Progress() if check_flag("verbose", self.verbose) else None
         design = as_design(X, caller, unread=True)
         n_samples, n_features = design.shape
-        target = check_target(y, n_samples, caller)
-        column = check_single_target(y, n_samples, caller)
+        target = check_vector_target(y, n_samples, caller)
         weights = check_weights(sample_weight, n_samples)
         penalties = [
             check_penalty(
@@ -156,12 +154,12 @@ class L1CV(L1Model):
         ]  # fmt: skip
         params = routed_to_splitter(self, params, sample_weight)
         rounds = Rounds(
-            design.storage, np.ascontiguousarray(column), weights, fit_intercept, penalties,
-            asked.options,
+            design.storage, np.ascontiguousarray(target.columns[:, 0]), weights, fit_intercept,
+            penalties, asked.options,
         )  # fmt: skip
         folds: list[Fold] = []
         if asked.criterion == "cv" or isinstance(self.noise_variance, str):
-            splits = split_rows(self.cv, design.storage.X, y, weights, params)
+            splits = split_rows(self.cv, design.storage.X, target.columns[:, 0], weights, params)
             folds = [Fold(counts, test) for counts, test in splits]
         try:
             with single_blas() if asked.options.n_threads == 1 else nullcontext():
@@ -359,7 +357,95 @@ def _warn(asked: _Asked, found: _Found) -> None:
 
 
 class LassoCV(L1CV):
-    """Lasso with alpha chosen by cross-validation, approximate leave-one-out or a criterion."""
+    """Lasso with alpha chosen by cross-validation, approximate leave-one-out or a criterion.
+
+    The objective is that of `Lasso`. A fold is the same X under other row weights: nothing is
+    copied, and every solve of every fold is certified as the last fit is.
+
+    Parameters
+    ----------
+    eps : float in (0, 1]
+        The smallest alpha of the grid over the largest.
+    alphas : int or sequence of float
+        How many alphas on the geometric grid that starts at `alpha_max` of all rows, or the alphas
+        themselves (> 0). All folds share them.
+    cv : int, splitter or iterable of (train, test), optional
+        As in scikit-learn; None: 5 folds, not shuffled.
+    criterion : {"cv", "alo", "aic", "bic", "ebic"}
+        What is minimised.
+        "cv": the squared error on held-out rows, weighted by `sample_weight`, averaged over folds
+        that weigh the same (those whose held-out weights are all zero are left out).
+        "alo": approximate leave-one-out, ``sum_i s_i (r_i / (1 - h_i))^2 / sum_i s_i`` with h the
+        leverages of the active features; inf where some 1 - h_i <= 1e-10.
+        "aic", "bic", "ebic": ``RSS / sigma^2 + n log(2 pi sigma^2) + k df`` with n the rows of
+        positive weight and k = 2, log n, or log n + 2 log n_features.
+    rule : {"min", "1se"} or callable
+        "min": the best alpha. "1se": the largest whose mean is within one standard error of the
+        best ("cv" and "alo"). A callable gets the estimator, fitted at the best alpha, and returns
+        an index into `path_.alphas`.
+    relax : bool, float in [0, 1], or sequence of such
+        The share gamma of the penalised fit, the rest being the least-squares refit of its support
+        (bounds kept; of minimum norm where it is not unique); True is 0. Errors, leverages and df
+        are those of the blend. Several are chosen from together with alpha.
+    noise_variance : float or "cv", optional
+        sigma^2 of the information criteria. None: from least squares on all features, where there
+        are more rows. "cv": ``RSS / (n - df - 1)`` at the alpha of the least cross-validated error.
+    fit_intercept, standardize, positive, bounds, penalty_weights
+        As in `Lasso`. With `standardize` each fold has scales of its own.
+    solver, tol, max_iter, n_threads
+        As in `Lasso`; of each solve.
+    n_jobs : int, optional
+        How many folds run at once, as threads, at most `n_threads`. None or -1: `n_threads`.
+    verbose : bool
+        Show progress on one line of standard error, where that is a terminal.
+
+    Attributes
+    ----------
+    alpha_, l1_ratio_ : float
+        What was chosen.
+    gamma_ : float
+        The share of the penalised fit, with `relax`.
+    alphas_ : (n_alphas,) ndarray
+        Descending.
+    criterion_path_ : (n_alphas,) ndarray
+        What was minimised; this and what follows at `gamma_`.
+    mse_path_ : (n_alphas, n_folds) ndarray
+        Errors on held-out rows; "cv" only. nan for folds that are left out.
+    mse_mean_, mse_se_ : (n_alphas,) ndarray
+        Mean error and its standard error, over folds or ("alo") over rows.
+    alpha_min_, alpha_1se_ : float
+        Of the two rules; "cv" and "alo".
+    df_path_ : (n_alphas,) ndarray
+        Degrees of freedom, the intercept not counted; not with "cv".
+    noise_variance_ : float
+        sigma^2 of the information criteria.
+    path_ : Path
+        All rows, without `relax`.
+    dual_gap_ : float
+        Of the penalised fit at `alpha_`.
+    coef_, intercept_, n_iter_, sparse_coef_, scale_, n_features_in_, feature_names_in_
+        As in `Lasso`.
+
+    References
+    ----------
+    Rad and Maleki (2020), A scalable estimate of the out-of-sample prediction error via
+    approximate leave-one-out cross-validation, Journal of the Royal Statistical Society B 82(4).
+    Zou, Hastie and Tibshirani (2007), On the degrees of freedom of the lasso, Annals of
+    Statistics 35(5).
+    Chen and Chen (2008), Extended Bayesian information criteria for model selection with large
+    model spaces, Biometrika 95(3).
+    Hastie, Tibshirani and Tibshirani (2020), Best subset, forward stepwise or lasso?, Statistical
+    Science 35(4).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from creg import LassoCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = LassoCV(rule="1se").fit(X, y)
+    >>> model.alpha_ >= model.alpha_min_
+    True
+    """
 
     def __init__(
         self,
@@ -407,7 +493,35 @@ class LassoCV(L1CV):
 
 
 class ElasticNetCV(L1CV):
-    """Elastic net with alpha and l1_ratio chosen as by `LassoCV`."""
+    """Elastic net with alpha, and l1_ratio if there are several, chosen as by `LassoCV`.
+
+    The objective is that of `ElasticNet`.
+
+    Parameters
+    ----------
+    l1_ratio : float in [0, 1] or sequence of such
+        The share of the L1 penalty; of several the best is chosen. Where one of them is 0 the
+        alphas must be given.
+    eps, alphas, cv, criterion, rule, relax, noise_variance
+        As in `LassoCV`. Each l1_ratio has a grid of its own; rules act within the best.
+    fit_intercept, standardize, positive, bounds, penalty_weights
+        As in `Lasso`.
+    solver, tol, max_iter, n_threads, n_jobs, verbose
+        As in `LassoCV`.
+
+    Attributes
+    ----------
+    alphas_ : (n_alphas,) or (n_l1_ratios, n_alphas) ndarray
+        The latter where several l1_ratios have grids of their own.
+    criterion_path_, mse_mean_, mse_se_, df_path_ : (n_alphas,) or (n_l1_ratios, n_alphas) ndarray
+    mse_path_ : (n_alphas, n_folds) or (n_l1_ratios, n_alphas, n_folds) ndarray
+    path_ : Path
+        At `l1_ratio_`.
+    alpha_, l1_ratio_, gamma_, alpha_min_, alpha_1se_, noise_variance_, dual_gap_
+        As in `LassoCV`.
+    coef_, intercept_, n_iter_, sparse_coef_, scale_, n_features_in_, feature_names_in_
+        As in `Lasso`.
+    """
 
     def __init__(
         self,

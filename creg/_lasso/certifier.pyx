@@ -108,7 +108,10 @@ cdef class Certifier:
         """The gap from a residual that is computed from X at once, and correlations with it."""
         cdef Descent descent = self.descent
         cdef double gap
-        descent.refresh(&self.active[0], self.support())
+        cdef Py_ssize_t size = self.support()
+        cdef const Py_ssize_t* active = &self.active[0]
+        with nogil:
+            descent.refresh(active, size)
         if len(self.one_sided):
             return self._certify_one_sided()
         if descent.rank:
@@ -218,6 +221,7 @@ cdef class Certifier:
         """
         cdef Descent descent = self.descent
         cdef DualPoint* dual = &self.dual
+        cdef const Py_ssize_t* candidates = &self.candidates[0]
         cdef Py_ssize_t k, j, size = self.support()
         self.n_checks += 1
         self.n_seen += self.n_candidates
@@ -234,8 +238,9 @@ cdef class Certifier:
             dual.error = (sums + EPS * size) * magnitude
             dual.residual_norm = sqrt(
                 2.0 * self.half_squared_residual + sums * magnitude * magnitude)
-        duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
-                    &self.candidates[0], self.n_candidates, dual)
+        with nogil:
+            duality_gap(&descent.penalty, descent.w, descent.c, descent.error_norm,
+                        candidates, self.n_candidates, dual)
         # what projecting moved is orthogonal to theta
         dual.gap += 0.5 * moved * moved * (1.0 + 16.0 * EPS)
         return dual.gap
@@ -248,11 +253,14 @@ cdef class Certifier:
         cdef Py_ssize_t k, read, p = self.view.n_features
         cdef double cost
         cdef References references = self.references
+        cdef Descent descent = self.descent
+        cdef Py_ssize_t* candidates = &self.candidates[0]
         if references is None:
-            self.correlate(&self.candidates[0], self.n_candidates)
+            self.correlate(candidates, self.n_candidates)
             return
         if references.size:
-            self.n_candidates = references.candidates(&self.descent.residual, &self.candidates[0])
+            with nogil:
+                self.n_candidates = references.candidates(&descent.residual, candidates)
             if self.n_candidates + self.n_working > p:
                 # not a number in the residual: every feature is beyond its bound
                 self.correlate(NULL, p)
@@ -272,7 +280,8 @@ cdef class Certifier:
                 self._consider_near(&self.candidates[0], self.n_candidates)
                 return
         self.correlate(NULL, p)
-        references.store(&self.descent.residual, self.descent.c)
+        with nogil:
+            references.store(&descent.residual, descent.c)
         self._consider_near(&self.features[0] if len(self.features) else NULL, len(self.features))
 
     cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:

@@ -82,7 +82,8 @@ cdef class WorkingGram:
             self._reserve_block(count)
             if self.is_sparse:
                 self._reserve_rows(count)
-                self._insert(count)
+                with nogil:
+                    self._insert(count)
             else:
                 self._multiply(count)
             self.columns_read += count

@@ -36,7 +36,7 @@ cdef class WorkingSetSolver(Certifier):
     cdef long long n_iter(self) noexcept
     cdef _enter(self, const Py_ssize_t* chosen, Py_ssize_t count)
     cdef void _to_pivoting(self, Py_ssize_t first) noexcept
-    cdef void _set_thresholds(self, bint factor_changes) noexcept
+    cdef _set_thresholds(self, bint factor_changes)
     cdef void _correlate_working(self) noexcept
     cdef Status _pivot(self, long long max_solves) except *
     cdef _resume_pivoting(self)

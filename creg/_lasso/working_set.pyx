@@ -341,14 +341,15 @@ cdef class WorkingSetSolver(Certifier):
             pivoting.norm[k] = sqrt(descent.norm2[j])
             pivoting.error_norm[k] = descent.error_norm[j]
 
-    cdef void _set_thresholds(self, bint factor_changes) noexcept:
+    cdef _set_thresholds(self, bint factor_changes):
         """The penalties of the working set; with another l2 the factor is another too."""
         cdef Py_ssize_t k
         for k in range(self.n_working):
             self.pivoting.t[k] = threshold(&self.descent.penalty, self.working[k])
             self.pivoting.rho[k] = ridge_of(&self.descent.penalty, self.working[k])
         if factor_changes:
-            self.pivoting.refactor()
+            with nogil:
+                self.pivoting.refactor()
 
     cdef bint correlations_suffice(self, double tolerance) noexcept:
         """Rounding of c by way of the Gram block: each change of w_k errs by at most
