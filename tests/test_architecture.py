@@ -22,12 +22,13 @@ LAYERS = [
     ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
     ["_given", "_problem", "_ridge_problem", "_ridge_choice"],
+    ["_along"],
     ["_choice"],
-    ["_validation", "_validation_choice", "design"],
+    ["_validation", "_validation_choice", "_splitting", "design"],
     ["plotting"],
     ["path"],
     ["linear_model", "_io"],
-    ["model_selection"],
+    ["model_selection", "lasso_cv"],
     ["", "__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
