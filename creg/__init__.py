@@ -2,6 +2,7 @@
 
 from creg.design import Design
 from creg.linear_model import ElasticNet, Lasso, Ridge, adaptive_weights
+from creg.model_selection import RidgeCV
 from creg.path import Path, alpha_max, enet_path, lasso_path
 
 __version__ = "0.1.0.dev0"
@@ -12,6 +13,7 @@ __all__ = [
     "Lasso",
     "Path",
     "Ridge",
+    "RidgeCV",
     "adaptive_weights",
     "alpha_max",
     "enet_path",

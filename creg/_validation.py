@@ -68,14 +68,14 @@ def check_number(
     limits += [f"> {above:g}" if above is not None else ""]
     limits += [f"<= {at_most:g}" if at_most is not None else ""]
     wanted = f"{name} must be a finite number {' and '.join(filter(None, limits))}".rstrip()
-    raise (ValueError if is_number else TypeError)(f"{wanted}; got {_short(value)}.")
+    raise (ValueError if is_number else TypeError)(f"{wanted}; got {short(value)}.")
 
 
 def check_integer(name: str, value: Any, *, at_least: int) -> int:
     """An integer within limits, as an int."""
     wanted = f"{name} must be an integer >= {at_least}"
     if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{wanted}; got {_short(value)}.")
+        raise TypeError(f"{wanted}; got {short(value)}.")
     if value < at_least:
         raise ValueError(f"{wanted}; got {value}.")
     return int(value)
@@ -84,7 +84,7 @@ def check_integer(name: str, value: Any, *, at_least: int) -> int:
 def check_flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False; got {_short(value)}.")
+        raise TypeError(f"{name} must be True or False; got {short(value)}.")
     return bool(value)
 
 
@@ -93,7 +93,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         kind = ValueError if isinstance(value, str) else TypeError
         listed = ", ".join(repr(choice) for choice in choices)
-        raise kind(f"{name} must be one of {listed}; got {_short(value)}.")
+        raise kind(f"{name} must be one of {listed}; got {short(value)}.")
     return value
 
 
@@ -296,13 +296,16 @@ def check_alphas(alphas: Any, *, l1_ratio: Any) -> int | Float:
         return check_integer("alphas", alphas, at_least=1)
     wanted = "alphas must be an integer >= 1 or a sequence of finite numbers > 0"
     if np.ndim(alphas) != 1 or np.size(alphas) == 0:
-        raise (TypeError if np.ndim(alphas) == 0 else ValueError)(
-            f"{wanted}; got {_short(alphas)}."
-        )
-    values = _float_array("alphas", alphas)
-    if values.min() <= 0:
-        raise ValueError(f"{wanted}; got {values.min():g} among them.")
-    return np.sort(values)[::-1].copy()
+        raise (TypeError if np.ndim(alphas) == 0 else ValueError)(f"{wanted}; got {short(alphas)}.")
+    return np.sort(positive_array("alphas", alphas, wanted))[::-1].copy()
+
+
+def positive_array(name: str, values: Any, wanted: str) -> Float:
+    """Finite numbers > 0; `wanted` begins the complaint."""
+    array = _float_array(name, values)
+    if array.min() <= 0:
+        raise ValueError(f"{wanted}; got {array.min():g} among them.")
+    return array
 
 
 def check_target_alphas(alpha: Any, n_targets: int) -> Float:
@@ -342,7 +345,7 @@ def check_coef(name: str, coef: Any) -> Float:
 def check_names(name: str, names: Any, n_features: int) -> list[str]:
     """One label for each feature."""
     if isinstance(names, str) or not hasattr(names, "__len__"):
-        raise TypeError(f"{name} must be a sequence of strings; got {_short(names)}.")
+        raise TypeError(f"{name} must be a sequence of strings; got {short(names)}.")
     if len(names) != n_features:
         raise ValueError(f"{name} must hold {n_features} names; got {len(names)}.")
     return [str(label) for label in names]
@@ -364,7 +367,7 @@ def _check_bounds(
     if bounds is None:
         return (0.0 if positive else -np.inf), np.inf
     if isinstance(bounds, (str, bytes, dict, set)) or not hasattr(bounds, "__len__"):
-        raise TypeError(f"bounds must be a pair (lower, upper); got {_short(bounds)}.")
+        raise TypeError(f"bounds must be a pair (lower, upper); got {short(bounds)}.")
     if len(bounds) != 2:
         raise ValueError(f"bounds must be a pair (lower, upper); got {len(bounds)} entries.")
     lower, upper = (
@@ -449,7 +452,7 @@ def _refuse_texts(name: str, value: Any) -> None:
         raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}.")
     text = next((v for v in array.flat if isinstance(v, (str, bytes))), None)
     if text is not None:
-        raise TypeError(f"{name} must hold numbers; got {_short(text)}.")
+        raise TypeError(f"{name} must hold numbers; got {short(text)}.")
 
 
 def _check_indices(X: Any) -> None:
@@ -480,7 +483,7 @@ def _naming(name: str) -> Iterator[None]:
         raise kind(f"{name}: {error}") from error
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value as it is named in a sentence."""
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array of shape {value.shape} and dtype {value.dtype}"

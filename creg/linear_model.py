@@ -1,6 +1,6 @@
 """The estimators for one penalty: Lasso, ElasticNet, Ridge."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,11 +44,12 @@ _FITTED = (
 )  # fmt: skip
 
 
-class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Predictions, and fitted attributes that appear together."""
 
     coef_: NDArray[Any]
     intercept_: float | NDArray[Any]
+    _fitted: ClassVar[tuple[str, ...]] = _FITTED
 
     def predict(self, X: Matrix) -> NDArray[Any]:
         """Predictions for the rows of X.
@@ -80,7 +81,7 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         product = X @ self.coef_.T
         return np.asarray(product + np.asarray(self.intercept_, dtype=product.dtype))
 
-    def _publish(
+    def publish(
         self, design: Design, target: Target, solutions: list[Solution], penalty: Penalty,
         **more: Any,
     ) -> None:  # fmt: skip
@@ -97,7 +98,7 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         fitted["n_features_in_"] = design.shape[1]
         if design.feature_names_in_ is not None:
             fitted["feature_names_in_"] = design.feature_names_in_
-        kept = {name: value for name, value in vars(self).items() if name not in _FITTED}
+        kept = {name: value for name, value in vars(self).items() if name not in self._fitted}
         self.__dict__ = kept | fitted | more
 
     def __sklearn_tags__(self) -> Tags:
@@ -106,7 +107,7 @@ class _LinearModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return tags
 
 
-class _L1Model(_LinearModel):
+class _L1Model(LinearModel):
     """The fit of Lasso and ElasticNet."""
 
     def fit(self, X: Matrix, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -161,7 +162,7 @@ class _L1Model(_LinearModel):
             for column, start in zip(target.columns.T, starts, strict=True)
         ]
         more = {"dual_gap_": _gaps(solutions)} | ({"scale_": data.scale_} if data.scaled else {})
-        self._publish(design, target, solutions, penalty, **more)
+        self.publish(design, target, solutions, penalty, **more)
         warn_unconverged(solutions, [alpha] * n_targets, options)
         return self
 
@@ -342,7 +343,7 @@ class ElasticNet(_L1Model):
         return self.l1_ratio
 
 
-class Ridge(_LinearModel):
+class Ridge(LinearModel):
     """Least squares with a squared L2 penalty.
 
     Minimises over w and b ``sum_i s_i (y_i - x_i w - b)^2 + alpha sum_j v_j w_j^2`` subject to
@@ -465,7 +466,7 @@ class Ridge(_LinearModel):
         if penalty.standardize:
             view = DesignView(design.storage, weights, centre=fit_intercept)
             more["scale_"] = standard_deviations(view)
-        self._publish(design, target, solutions, penalty, **more)
+        self.publish(design, target, solutions, penalty, **more)
         warn_unconverged(solutions, alphas.tolist(), options)
         return self
 
@@ -494,7 +495,7 @@ def adaptive_weights(model: Any, *, power: float = 1.0) -> Float:
     if isinstance(model, BaseEstimator):
         check_is_fitted(model, "coef_")
     size = np.abs(check_coef("model", getattr(model, "coef_", model)))
-    if isinstance(model, _LinearModel):  # scale_ is something else in other libraries
+    if isinstance(model, LinearModel):  # scale_ is something else in other libraries
         size *= getattr(model, "scale_", 1.0)
     with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(1 / size**power)

@@ -21,11 +21,12 @@ MAX_KERNEL_PARAMETERS = 8
 LAYERS = [
     ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
-    ["_given", "_problem", "_ridge_problem"],
-    ["_validation", "design"],
+    ["_given", "_problem", "_ridge_problem", "_ridge_choice"],
+    ["_validation", "_validation_choice", "design"],
     ["plotting"],
     ["path"],
     ["linear_model", "_io"],
+    ["model_selection"],
     ["", "__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

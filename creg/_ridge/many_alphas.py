@@ -1,0 +1,44 @@
+"""Ridge at several alphas by conjugate gradients."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creg._ridge.conjugate_gradient import conjugate_gradient
+from creg._ridge.system import RidgeSystem
+
+Float = NDArray[np.float64]
+
+TOLERANCE = 1e-8  # of the gradient against that at w = 0
+
+
+@dataclass(frozen=True)
+class ManyIterates:
+    """Where the iterations ended.
+
+    Attributes
+    ----------
+    W : (n_columns, t, a)
+        Coefficients in kernel units.
+    shortfall : (a,)
+        The largest gradient over that at w = 0 of any target.
+    """
+
+    W: Float
+    shortfall: Float
+
+
+def solve_at_alphas(
+    system: RidgeSystem, alphas: Float, Y: Float, tol: float = TOLERANCE
+) -> ManyIterates:
+    """Solve for the centred targets Y (n_samples, t) at every alpha, in the user's units."""
+    max_iter = max(1000, 10 * min(system.view.n_samples, system.n_columns))
+    W = np.empty((system.n_columns, Y.shape[1], alphas.size))
+    shortfall = np.zeros(alphas.size)
+    for k, alpha in enumerate(alphas):
+        end = conjugate_gradient(system, float(alpha), Y, tol, max_iter)
+        W[:, :, k] = end.W
+        null = np.where(end.null_residual > 0, end.null_residual, 1.0)
+        shortfall[k] = float(np.max(end.residual / null))
+    return ManyIterates(W, shortfall)
