@@ -26,9 +26,11 @@ from creg._ridge.folds import (
     fit_by_iterations,
     fit_by_rows,
 )
+from creg._ridge.grid import COUNT as GRID
 from creg._ridge.grid import default_alphas, iterated_alphas
+from creg._ridge.many_alphas import expected_work
 from creg._ridge.penalised import Penalised
-from creg._ridge.solver import LARGEST_GRAM, SMALL_GRAM, gram_work, step_work
+from creg._ridge.solver import LARGEST_GRAM, SMALL_GRAM, gram_work
 from creg._ridge.system import RidgeSystem, Targets
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, Status
@@ -41,7 +43,7 @@ Score = Callable[[Rows, Float], Float]
 
 HELD = 8_000_000  # numbers of predictions held at a time
 TESTED = 4_000_000  # the same of a block of held-out rows
-ITERATIONS = 300  # conjugate gradient steps to be expected at each alpha
+ADVANTAGE = 4  # by which iterations, which are less exact, must be expected to be faster
 EIGEN_WORK = 3.0  # multiply-adds of an eigendecomposition over the third power of its size
 
 
@@ -145,7 +147,7 @@ class RidgeChoice:
         """By errors (or scores) on held-out rows, folds weighing the same."""
         with self._blas():
             self._prepare(with_gram=False)
-            if self._iterates():
+            if self._iterates(asked):
                 return self._iterated(asked, folds)
             fit = self._fold_fits(folds)
             found, alphas, scaled = self._decomposed(asked.alphas)
@@ -282,7 +284,7 @@ class RidgeChoice:
             solutions.append(solution)
         return solutions
 
-    def _iterates(self) -> bool:
+    def _iterates(self, asked: Asked) -> bool:
         """Whether conjugate gradients are expected to cost less than decompositions."""
         direct = gram_work(self.system)
         side = min(self.design.n, self.design.k)
@@ -290,7 +292,9 @@ class RidgeChoice:
             return True
         if not self.storage.issparse or side <= SMALL_GRAM:
             return False
-        return ITERATIONS * step_work(self.system) < direct + EIGEN_WORK * float(side) ** 3
+        count = GRID if asked.alphas is None else asked.alphas.size
+        work = self.Y.shape[1] * expected_work(self.system, count)
+        return ADVANTAGE * work < direct + EIGEN_WORK * float(side) ** 3
 
     def _fold_fits(self, folds: Sequence[Fold]) -> Callable[[int, Float], Iterable[Part]]:
         """How fold k is fitted at given alphas; what folds share is made on the way."""

@@ -131,7 +131,9 @@ class Tall(Decomposition):
 
     def _from_gram(self, A2: Float | None) -> None:
         design, system = self.design, self.design.system
-        if A2 is None and design.free.size:
+        if not design.k:
+            A2 = np.zeros((0, 0))
+        elif A2 is None and design.free.size:
             A2 = design.gram()
         elif A2 is None:
             A2 = penalised_part(design, gram(system.view, system.n_threads))

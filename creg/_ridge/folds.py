@@ -129,7 +129,7 @@ class Linear:
     def __init__(self, X: Any, columns: Rows, shift: Float, M: Float, targets: Targets) -> None:
         self._X, self._columns, self._shift, self._targets = X, columns, shift, targets
         self._shape = M.shape[1:]
-        self._M = np.ascontiguousarray(M.reshape(M.shape[0], -1))
+        self._M = np.ascontiguousarray(M.reshape(M.shape[0], M.shape[1] * M.shape[2]))
         self.constant: Float | float = 0.0
 
     def __call__(self, rows: Rows) -> Float:
@@ -353,14 +353,14 @@ def _by_outer(found: Wide, alphas: Float, targets: Targets, outer: Outer, weight
     s = weights[rows]
     q = np.stack([found.dual(alphas, [k]) for k in range(count)], axis=1)
     q *= np.sqrt(s)[:, None, None] * outer.factor(found.design)
-    flat = np.ascontiguousarray(q.reshape(rows.size, -1))
+    flat = np.ascontiguousarray(q.reshape(rows.size, count * alphas.size))
     offset = np.zeros(flat.shape[1])
     if found.design.system.view.centred:
         offset = (s / s.sum()) @ outer.K[np.ix_(rows, rows)] @ flat
 
     def predict(test: Rows) -> Float:
         fitted = outer.K[np.ix_(test, rows)] @ flat - offset
-        return in_user_units(fitted.reshape(test.size, count, -1), targets)
+        return in_user_units(fitted.reshape(test.size, count, alphas.size), targets)
 
     return Part(slice(None), predict)
 
