@@ -42,7 +42,7 @@ Rows = NDArray[np.intp]
 Score = Callable[[Rows, Float], Float]
 
 HELD = 8_000_000  # numbers of predictions held at a time
-TESTED = 4_000_000  # the same of a block of held-out rows
+TESTED = 250_000  # the same, or numbers of X, of a block of held-out rows
 ADVANTAGE = 4  # by which iterations, which are less exact, must be expected to be faster
 EIGEN_WORK = 3.0  # multiply-adds of an eigendecomposition over the third power of its size
 
@@ -230,23 +230,22 @@ class RidgeChoice:
     ) -> tuple[Float, Float | None]:
         """The criterion from errors of all rows, some alphas at a time; these where asked for."""
         n, t = self.Y.shape
-        rows = np.empty((n, t, alphas.size)) if asked.keep else None
-        criterion = []
+        rows, criterion = None, []
+        average = asked.criterion == "gcv"
+        divisor = found.design.n if average else self.view.sum_weights
         step = alphas.size if asked.keep else max(1, HELD // (n * t))
         for start in range(0, alphas.size, step):
             some = slice(start, start + step)
-            average = asked.criterion == "gcv"
             errors = leave_one_out(found, scaled[some], keep=True, average=average)
             assert errors.each is not None
             each = self._errors(found, errors.each, scaled[some])
             if asked.score is None:
-                divisor = found.design.n if average else self.view.sum_weights
                 criterion.append(self._comparable(errors.squares / divisor, asked))
+                np.square(each, out=each)
             else:
-                each = np.subtract(self.Y[:, :, None], each, out=each)
+                np.subtract(self.Y[:, :, None], each, out=each)
                 criterion.append(asked.score(np.arange(n), each))
-            if rows is not None:
-                rows[:, :, some] = each if asked.score is not None else np.square(each)
+            rows = each if asked.keep else None
         return np.concatenate(criterion, axis=1), rows
 
     def _errors(self, found: Decomposition, each: Float, scaled: Float) -> Float:
@@ -260,9 +259,7 @@ class RidgeChoice:
                 W = design.spread(found.coefficients(scaled, [k]))
                 design.free_coefficients(W, found.Y[:, [k]])
                 full[out, k] = self._centred(out, k)[:, None] - self.system.product(W)[out]
-        for k, exponent in enumerate(self.exponents):
-            full[:, k] = np.ldexp(full[:, k], exponent)
-        return full
+        return np.ldexp(full, self.exponents[:, None], out=full)
 
     def _centred(self, rows: Rows, k: int) -> Float:
         return np.ldexp(self.Y[rows, k] - self.targets.mean[k], -int(self.exponents[k]))

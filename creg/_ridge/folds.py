@@ -133,7 +133,7 @@ class Linear:
         self.constant: Float | float = 0.0
 
     def __call__(self, rows: Rows) -> Float:
-        part = self._X[rows]
+        part = taken(self._X, rows)
         if self._columns.size < part.shape[1]:
             part = part[:, self._columns]
         if sparse.issparse(part):
@@ -141,6 +141,13 @@ class Linear:
         else:
             out = np.subtract(part, self._shift, dtype=np.float64) @ self._M
         return in_user_units(out.reshape(rows.size, *self._shape) + self.constant, self._targets)
+
+
+def taken(X: Any, rows: Rows) -> Any:
+    """Those rows, not copied where they are next to each other in a dense X."""
+    if rows.size and rows[-1] - rows[0] + 1 == rows.size and np.all(np.diff(rows) == 1):
+        return X[rows[0] : rows[-1] + 1]
+    return X[rows]
 
 
 def in_user_units(values: Float, targets: Targets) -> Float:
@@ -178,7 +185,7 @@ class RowSums:
         for start in range(0, rows.size, step):
             some = rows[start : start + step]
             B = np.empty((some.size, size), order=order)
-            part = self._rows(some)
+            part = taken(self.X, some)
             np.subtract(part if m == part.shape[1] else part[:, self.system.columns],
                         self.shift, out=B[:, :m])  # fmt: skip
             B[:, :m] *= self.unit
@@ -191,11 +198,6 @@ class RowSums:
             )
         out += np.triu(out, 1).T
         return out
-
-    def _rows(self, some: Rows) -> NDArray[np.floating]:
-        if some[-1] - some[0] + 1 == some.size:
-            return self.X[some[0] : some[-1] + 1]
-        return self.X[some]
 
     def fit(self, C: Float, alphas: Float, train: Rows) -> Linear | None:
         """All alphas from the sums over the training rows; None where these lost too much."""
