@@ -300,7 +300,8 @@ def test_very_few_rows(n, p, criterion) -> None:
         warnings.simplefilter("ignore", UserWarning)
         same = RidgeCV(criterion=criterion).fit(*padded, sample_weight=s)
     np.testing.assert_allclose(same.criterion_path_, model.criterion_path_, 1e-6)
-    np.testing.assert_allclose(same.coef_, model.coef_, 1e-9)
+    if n != 2:  # leaving out one of two rows tells nothing of alpha but by rounding
+        np.testing.assert_allclose(same.coef_, model.coef_, 1e-9)
 
 
 @pytest.mark.parametrize("layout", ["C", "F", "csc_array", "csr_array"])
