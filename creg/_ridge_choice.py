@@ -26,9 +26,11 @@ from creg._ridge.folds import (
     fit_by_iterations,
     fit_by_rows,
 )
+from creg._ridge.grid import COUNT as GRID
 from creg._ridge.grid import default_alphas, iterated_alphas
+from creg._ridge.many_alphas import expected_work
 from creg._ridge.penalised import Penalised
-from creg._ridge.solver import LARGEST_GRAM, SMALL_GRAM, gram_work, step_work
+from creg._ridge.solver import LARGEST_GRAM, SMALL_GRAM, gram_work
 from creg._ridge.system import RidgeSystem, Targets
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, Status
@@ -40,8 +42,8 @@ Rows = NDArray[np.intp]
 Score = Callable[[Rows, Float], Float]
 
 HELD = 8_000_000  # numbers of predictions held at a time
-TESTED = 4_000_000  # the same of a block of held-out rows
-ITERATIONS = 300  # conjugate gradient steps to be expected at each alpha
+TESTED = 250_000  # the same, or numbers of X, of a block of held-out rows
+ADVANTAGE = 4  # by which iterations, which are less exact, must be expected to be faster
 EIGEN_WORK = 3.0  # multiply-adds of an eigendecomposition over the third power of its size
 
 
@@ -145,7 +147,7 @@ class RidgeChoice:
         """By errors (or scores) on held-out rows, folds weighing the same."""
         with self._blas():
             self._prepare(with_gram=False)
-            if self._iterates():
+            if self._iterates(asked):
                 return self._iterated(asked, folds)
             fit = self._fold_fits(folds)
             found, alphas, scaled = self._decomposed(asked.alphas)
@@ -228,23 +230,22 @@ class RidgeChoice:
     ) -> tuple[Float, Float | None]:
         """The criterion from errors of all rows, some alphas at a time; these where asked for."""
         n, t = self.Y.shape
-        rows = np.empty((n, t, alphas.size)) if asked.keep else None
-        criterion = []
+        rows, criterion = None, []
+        average = asked.criterion == "gcv"
+        divisor = found.design.n if average else self.view.sum_weights
         step = alphas.size if asked.keep else max(1, HELD // (n * t))
         for start in range(0, alphas.size, step):
             some = slice(start, start + step)
-            average = asked.criterion == "gcv"
             errors = leave_one_out(found, scaled[some], keep=True, average=average)
             assert errors.each is not None
             each = self._errors(found, errors.each, scaled[some])
             if asked.score is None:
-                divisor = found.design.n if average else self.view.sum_weights
                 criterion.append(self._comparable(errors.squares / divisor, asked))
+                np.square(each, out=each)
             else:
-                each = np.subtract(self.Y[:, :, None], each, out=each)
+                np.subtract(self.Y[:, :, None], each, out=each)
                 criterion.append(asked.score(np.arange(n), each))
-            if rows is not None:
-                rows[:, :, some] = each if asked.score is not None else np.square(each)
+            rows = each if asked.keep else None
         return np.concatenate(criterion, axis=1), rows
 
     def _errors(self, found: Decomposition, each: Float, scaled: Float) -> Float:
@@ -258,9 +259,7 @@ class RidgeChoice:
                 W = design.spread(found.coefficients(scaled, [k]))
                 design.free_coefficients(W, found.Y[:, [k]])
                 full[out, k] = self._centred(out, k)[:, None] - self.system.product(W)[out]
-        for k, exponent in enumerate(self.exponents):
-            full[:, k] = np.ldexp(full[:, k], exponent)
-        return full
+        return np.ldexp(full, self.exponents[:, None], out=full)
 
     def _centred(self, rows: Rows, k: int) -> Float:
         return np.ldexp(self.Y[rows, k] - self.targets.mean[k], -int(self.exponents[k]))
@@ -282,7 +281,7 @@ class RidgeChoice:
             solutions.append(solution)
         return solutions
 
-    def _iterates(self) -> bool:
+    def _iterates(self, asked: Asked) -> bool:
         """Whether conjugate gradients are expected to cost less than decompositions."""
         direct = gram_work(self.system)
         side = min(self.design.n, self.design.k)
@@ -290,7 +289,9 @@ class RidgeChoice:
             return True
         if not self.storage.issparse or side <= SMALL_GRAM:
             return False
-        return ITERATIONS * step_work(self.system) < direct + EIGEN_WORK * float(side) ** 3
+        count = GRID if asked.alphas is None else asked.alphas.size
+        work = self.Y.shape[1] * expected_work(self.system, count)
+        return ADVANTAGE * work < direct + EIGEN_WORK * float(side) ** 3
 
     def _fold_fits(self, folds: Sequence[Fold]) -> Callable[[int, Float], Iterable[Part]]:
         """How fold k is fitted at given alphas; what folds share is made on the way."""

@@ -39,6 +39,8 @@ from creg._validation_choice import (
 from creg.design import Design, as_design
 from creg.linear_model import LinearModel
 
+STILL = 1e-2  # of the largest criterion: a slope over log alpha that leaves little to be gained
+
 
 class RidgeCV(LinearModel):
     """Ridge regression with alpha chosen by leave-one-out, GCV, the evidence, or cross-validation.
@@ -176,7 +178,7 @@ class RidgeCV(LinearModel):
         Warns
         -----
         UserWarning
-            Where the best alpha is at an end of the default grid.
+            Where the best alpha is at an end of the default grid, and the criterion not flat there.
         ConvergenceWarning
             Where conjugate gradients stopped short.
         """
@@ -367,12 +369,16 @@ def _warn(asked: Asked, chosen: Chosen) -> None:
     else:
         best = np.broadcast_to(chosen.alphas[chosen.best], len(chosen.solutions))
         warn_unconverged(chosen.solutions, best.tolist(), Options(max_iter=None))
-    flat = np.ptp(chosen.criterion, axis=1) == 0 if chosen.criterion.shape[1] > 1 else True
-    for end, word, advice in ((0, "largest", "larger"), (-1, "smallest", "smaller")):
-        last = chosen.best == np.arange(chosen.alphas.size)[end]
-        if asked.alphas is None and np.any(last & ~np.asarray(flat)):
-            warn(
-                f"The best alpha is the {word} of the default grid, {chosen.alphas[end]:.6g}; "
-                f"{advice} ones, given as alphas, may be better.",
-                UserWarning,
-            )
+    if asked.alphas is None:
+        path = np.where(np.isfinite(chosen.criterion), chosen.criterion, 0.0)
+        scale = np.max(np.abs(path), axis=1)
+        for end, beside, word in ((0, 1, "larger"), (-1, -2, "smaller")):
+            step = abs(np.log(chosen.alphas[end] / chosen.alphas[beside]))
+            moves = np.abs(path[:, end] - path[:, beside]) > STILL * step * scale
+            if np.any(moves & (chosen.best == np.arange(chosen.alphas.size)[end])):
+                warn(
+                    f"The best alpha is at the end of the default grid, {chosen.alphas[end]:.6g}, "
+                    f"and the criterion still changes there; {word} ones, given as alphas, may be "
+                    "better.",
+                    UserWarning,
+                )

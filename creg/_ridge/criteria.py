@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creg._ridge.decomposition import Decomposition, Tall, Wide
+from creg._ridge.system import EPS
 
 Float = NDArray[np.float64]
 
-COMPRESSED = 1e-12  # relative error of 1 / (lambda + alpha) in fewer terms
+ROUNDED = 1e-13  # error of (lambda + least alpha) / (lambda + alpha) in fewer terms
 LEAST_SAVED = 0.85  # share of the terms that fewer must be to be worth the while
 SATURATED = 1e-13  # of 1 - h_i, below it the row cannot be left out
 
@@ -133,7 +134,11 @@ class _Rows:
         least = float(values[0] + alphas.min()) if values.size else 1.0
         self.least = least
         self.root = np.sqrt(least / (values + alphas.min()))
-        self.left, self.right = compressed(values, alphas, found.design.n)
+        self.left, self.right = self.factors()
+
+    def factors(self) -> tuple[Float, Float | None]:
+        """(k, r) and (r, a): (lambda + least alpha) / (lambda + alpha); None for r = a."""
+        raise NotImplementedError
 
     def mean_left(self) -> Float:
         """The mean of 1 - h_i, (a,)."""
@@ -146,13 +151,15 @@ class _Rows:
     def with_targets(self, coordinates: Float) -> Float:
         """(k, t r): the terms of all targets side by side."""
         terms = coordinates[:, :, None] * self.left[:, None, :]
-        return np.ascontiguousarray(terms.reshape(coordinates.shape[0], -1))
+        return np.ascontiguousarray(terms.reshape(terms.shape[0], terms.shape[1] * terms.shape[2]))
 
     def sums(self, T: Float, terms: Float) -> tuple[Float, Float]:
         """sum_k T_ik c_k g_ka, (rows, t, a), and sum_k T_ik^2 g_ka, (rows, a)."""
-        fitted = (T @ terms).reshape(T.shape[0] * self.count, -1) @ self.right
-        squares = (np.square(T) @ self.left) @ self.right
-        return fitted.reshape(T.shape[0], self.count, -1), squares
+        fitted = (T @ terms).reshape(T.shape[0] * self.count, self.left.shape[1])
+        squares = np.square(T) @ self.left
+        if self.right is not None:
+            fitted, squares = fitted @ self.right, squares @ self.right
+        return fitted.reshape(T.shape[0], self.count, self.alphas.size), squares
 
 
 class _TallRows(_Rows):
@@ -163,6 +170,9 @@ class _TallRows(_Rows):
         c = np.sqrt(found.values[:, None]) * found.coordinates
         self.terms = self.with_targets(c * self.root[:, None] / self.least)
         self.leverage = np.square(self.design.basis).sum(axis=1)
+
+    def factors(self) -> tuple[Float, Float | None]:
+        return compressed(self.values, self.alphas, self.eta.shape[0])
 
     def mean_left(self) -> Float:
         left = self.alphas / (self.values[:, None] + self.alphas)
@@ -186,6 +196,11 @@ class _WideRows(_Rows):
         self.terms = self.with_targets(found.coordinates * self.root[:, None])
         self.free = 1 - np.square(found.design.basis).sum(axis=1)
 
+    def factors(self) -> tuple[Float, Float | None]:
+        # small sums count here, and relative errors: nothing is left out
+        whole = (self.values[:, None] + self.alphas.min()) / (self.values[:, None] + self.alphas)
+        return whole, None
+
     def mean_left(self) -> Float:
         left = self.least / (self.values[:, None] + self.alphas)
         return np.asarray(left.sum(axis=0) / self.eta.shape[0])
@@ -203,26 +218,20 @@ def rows_of(found: Decomposition, alphas: Float) -> _Rows:
     return _WideRows(found, alphas)
 
 
-def compressed(values: Float, alphas: Float, n: int) -> tuple[Float, Float]:
+def compressed(values: Float, alphas: Float, n: int) -> tuple[Float, Float | None]:
     """Factors (k, r) and (r, a) of (lambda + least) / (lambda + alpha), least the smallest alpha.
 
-    Every entry has a small relative error.  1 / (lambda + alpha) has a low rank, and
-    sqrt(lambda alpha) / (lambda + alpha) is what is truncated, so that no entry is small.
+    1 / (lambda + alpha) has a low rank.  The entries are at most 1 and so are the sums that they
+    weigh, of squares or of products with eta: what counts is the error, not relative to the entry.
     """
-    k, count = values.size, alphas.size
-    least = alphas.min()
-    shifted = values + least
-    if k == 0 or n < 10 * count or min(k, count) < 20:
-        return shifted[:, None] / (values[:, None] + alphas), np.eye(count)
-    rows, columns = np.sqrt(shifted)[:, None], np.sqrt(alphas)
-    kernel = rows * columns / (values[:, None] + alphas)
-    U, singular, Vt = np.linalg.svd(kernel, full_matrices=False)
-    tail = np.sqrt(np.cumsum(np.square(singular[::-1]))[::-1])
-    for tolerance in (1e-1, 1e-2, 1e-4):
-        rank = int(np.count_nonzero(tail > tolerance * COMPRESSED * singular[0]))
-        if rank > LEAST_SAVED * count:
-            break
-        left, right = U[:, :rank] * singular[:rank], Vt[:rank]
-        if np.all(np.abs(left @ right - kernel) <= COMPRESSED * kernel):
-            return np.ascontiguousarray(rows * left), np.ascontiguousarray(right / columns)
-    return shifted[:, None] / (values[:, None] + alphas), np.eye(count)
+    count = alphas.size
+    shifted = values[:, None] + alphas.min()
+    whole = shifted / (values[:, None] + alphas)
+    if n < 10 * count or min(values.size, count) < 20:
+        return whole, None
+    U, singular, Vt = np.linalg.svd(whole, full_matrices=False)
+    rank = int(np.count_nonzero(singular > 4 * EPS * singular[0]))
+    left, right = np.ascontiguousarray(U[:, :rank] * singular[:rank]), Vt[:rank]
+    if rank > LEAST_SAVED * count or np.max(np.abs(left @ right - whole)) > ROUNDED:
+        return whole, None
+    return left, right

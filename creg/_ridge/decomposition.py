@@ -15,6 +15,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from creg._data.blocks import Blocks, mirrored
 from creg._data.statistics import gram, outer_gram
 from creg._ridge.penalised import Penalised
 from creg._ridge.system import EPS
@@ -131,7 +132,9 @@ class Tall(Decomposition):
 
     def _from_gram(self, A2: Float | None) -> None:
         design, system = self.design, self.design.system
-        if A2 is None and design.free.size:
+        if not design.k:
+            A2 = np.zeros((0, 0))
+        elif A2 is None and design.free.size:
             A2 = design.gram()
         elif A2 is None:
             A2 = penalised_part(design, gram(system.view, system.n_threads))
@@ -303,9 +306,14 @@ def penalised_part(design: Penalised, G: Float) -> Float:
 
 
 def outer(design: Penalised) -> Float:
-    """S^1/2 Z diag(ratio^2) Z'S^1/2 over the rows used."""
+    """S^1/2 Z diag(ratio^2) Z'S^1/2 over the rows used, but for multiples of S^1/2 1."""
     system = design.system
-    d = np.zeros(system.view.n_features)
-    d[system.columns[design.which]] = np.square(design.ratio)
-    K = outer_gram(system.view, d, system.n_threads)
+    view, storage = system.view, system.view.storage
+    ratio = np.zeros(view.n_features)
+    ratio[system.columns[design.which]] = design.ratio
+    if storage.issparse:
+        K = outer_gram(view, np.square(ratio), system.n_threads)
+    else:  # what rounding leaves of the means is a multiple of the intercept, and reflected away
+        blocks = Blocks(storage, view.mean, view.scale * ratio, system.root_weights)
+        K = mirrored(blocks.outer_gram(False, system.n_threads))
     return K if design.used is None else K[np.ix_(design.used, design.used)]

@@ -129,11 +129,11 @@ class Linear:
     def __init__(self, X: Any, columns: Rows, shift: Float, M: Float, targets: Targets) -> None:
         self._X, self._columns, self._shift, self._targets = X, columns, shift, targets
         self._shape = M.shape[1:]
-        self._M = np.ascontiguousarray(M.reshape(M.shape[0], -1))
+        self._M = np.ascontiguousarray(M.reshape(M.shape[0], M.shape[1] * M.shape[2]))
         self.constant: Float | float = 0.0
 
     def __call__(self, rows: Rows) -> Float:
-        part = self._X[rows]
+        part = taken(self._X, rows)
         if self._columns.size < part.shape[1]:
             part = part[:, self._columns]
         if sparse.issparse(part):
@@ -141,6 +141,13 @@ class Linear:
         else:
             out = np.subtract(part, self._shift, dtype=np.float64) @ self._M
         return in_user_units(out.reshape(rows.size, *self._shape) + self.constant, self._targets)
+
+
+def taken(X: Any, rows: Rows) -> Any:
+    """Those rows, not copied where they are next to each other in a dense X."""
+    if rows.size and rows[-1] - rows[0] + 1 == rows.size and np.all(np.diff(rows) == 1):
+        return X[rows[0] : rows[-1] + 1]
+    return X[rows]
 
 
 def in_user_units(values: Float, targets: Targets) -> Float:
@@ -178,7 +185,7 @@ class RowSums:
         for start in range(0, rows.size, step):
             some = rows[start : start + step]
             B = np.empty((some.size, size), order=order)
-            part = self._rows(some)
+            part = taken(self.X, some)
             np.subtract(part if m == part.shape[1] else part[:, self.system.columns],
                         self.shift, out=B[:, :m])  # fmt: skip
             B[:, :m] *= self.unit
@@ -191,11 +198,6 @@ class RowSums:
             )
         out += np.triu(out, 1).T
         return out
-
-    def _rows(self, some: Rows) -> NDArray[np.floating]:
-        if some[-1] - some[0] + 1 == some.size:
-            return self.X[some[0] : some[-1] + 1]
-        return self.X[some]
 
     def fit(self, C: Float, alphas: Float, train: Rows) -> Linear | None:
         """All alphas from the sums over the training rows; None where these lost too much."""
@@ -353,14 +355,14 @@ def _by_outer(found: Wide, alphas: Float, targets: Targets, outer: Outer, weight
     s = weights[rows]
     q = np.stack([found.dual(alphas, [k]) for k in range(count)], axis=1)
     q *= np.sqrt(s)[:, None, None] * outer.factor(found.design)
-    flat = np.ascontiguousarray(q.reshape(rows.size, -1))
+    flat = np.ascontiguousarray(q.reshape(rows.size, count * alphas.size))
     offset = np.zeros(flat.shape[1])
     if found.design.system.view.centred:
         offset = (s / s.sum()) @ outer.K[np.ix_(rows, rows)] @ flat
 
     def predict(test: Rows) -> Float:
         fitted = outer.K[np.ix_(test, rows)] @ flat - offset
-        return in_user_units(fitted.reshape(test.size, count, -1), targets)
+        return in_user_units(fitted.reshape(test.size, count, alphas.size), targets)
 
     return Part(slice(None), predict)
 

@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creg._ridge.conjugate_gradient import conjugate_gradient
+from creg._ridge.solver import step_work
 from creg._ridge.system import RidgeSystem
 
 Float = NDArray[np.float64]
 
 TOLERANCE = 1e-8  # of the gradient against that at w = 0
+EXPECTED_STEPS = 200
+MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,16 @@ class ManyIterates:
     shortfall: Float
 
 
+def expected_work(system: RidgeSystem, n_alphas: int) -> float:
+    """Multiply-adds of `solve_at_alphas` for one target."""
+    return EXPECTED_STEPS * n_alphas * step_work(system)
+
+
 def solve_at_alphas(
     system: RidgeSystem, alphas: Float, Y: Float, tol: float = TOLERANCE
 ) -> ManyIterates:
     """Solve for the centred targets Y (n_samples, t) at every alpha, in the user's units."""
-    max_iter = max(1000, 10 * min(system.view.n_samples, system.n_columns))
+    max_iter = min(max(1000, 10 * min(system.view.n_samples, system.n_columns)), MAX_STEPS)
     W = np.empty((system.n_columns, Y.shape[1], alphas.size))
     shortfall = np.zeros(alphas.size)
     for k, alpha in enumerate(alphas):

@@ -25,7 +25,7 @@ from creg._ridge.system import RidgeSystem
 Float = NDArray[np.float64]
 T = TypeVar("T")
 
-BLOCK_BYTES = 4_000_000
+BLOCK_BYTES = 2_000_000
 ALPHA_RANGE = (1e-250, 1e250)
 MANY = 4  # vectors from which BLAS-3 multiplies blocks of dense rows
 HEAVY = 100  # W mean^2 over ||z||^2 above which sparse columns are not centred by algebra
