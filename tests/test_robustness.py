@@ -56,12 +56,17 @@ LONG = [
         HUGE + "; y = rng.normal(size=(4000, 2000))",
         "model = creg.Ridge(1e-9, solver='cg', tol=0, max_iter=10**9); model.fit(X, y)",
     ),
+    (
+        WIDE,
+        "model = creg.LassoCV(alphas=10**6, n_threads=3, n_jobs=2); model.fit(X, y)",
+    ),
 ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(
-    ("case", "layout"), [*zip(range(5), ["F", "csr_array", "F", "csr_array", "F"], strict=True)]
+    ("case", "layout"),
+    [*zip(range(6), ["F", "csr_array", "F", "csr_array", "F", "F"], strict=True)],
 )
 def test_ctrl_c_stops_a_fit(case, layout) -> None:
     data, call = LONG[case]

@@ -116,10 +116,32 @@ def parallel(functions: Sequence[Callable[[], T]], n_threads: int) -> list[T]:
         queue.stop()
         raise
     finally:
-        _settle(helpers)
+        _settle(helpers, queue)
     if queue.errors:
-        raise queue.errors[min(queue.errors)]
+        raise queue.first_error()
     return [queue.results[k] for k in range(len(functions))]
+
+
+class StoppedError(Exception):
+    """Another function of the same `parallel` has failed, or was interrupted."""
+
+
+_running = threading.local()
+
+
+def check_stopped() -> None:
+    """To be called now and then by what runs long: signals reach the main thread alone.
+
+    Raises
+    ------
+    StoppedError
+        Where the work under way on this thread is not wanted any more.
+    """
+    queue: _Queue | None = getattr(_running, "queue", None)
+    while queue is not None:
+        if queue.stopped:
+            raise StoppedError
+        queue = queue.outer
 
 
 class _Queue:
@@ -129,6 +151,8 @@ class _Queue:
         self._functions = functions
         self._tasks = iter(range(len(functions)))
         self._lock = threading.Lock()
+        self.outer: _Queue | None = getattr(_running, "queue", None)
+        self.stopped = False
         self.results: dict[int, Any] = {}
         self.errors: dict[int, BaseException] = {}
 
@@ -137,10 +161,24 @@ class _Queue:
             return next(self._tasks, None)
 
     def stop(self) -> None:
+        self.stopped = True
         with self._lock:
             self._tasks = iter(range(0))
 
     def run(self) -> None:
+        before = getattr(_running, "queue", None)
+        _running.queue = self
+        try:
+            self._work()
+        finally:
+            _running.queue = before
+
+    def first_error(self) -> BaseException:
+        """Of the function that comes first, but for those that were stopped by another's."""
+        own = [k for k, error in self.errors.items() if not isinstance(error, StoppedError)]
+        return self.errors[min(own or self.errors)]
+
+    def _work(self) -> None:
         while (task := self._next()) is not None:
             try:
                 self.results[task] = self._functions[task]()
@@ -149,7 +187,7 @@ class _Queue:
                 self.stop()
 
 
-def _settle(helpers: list[Future[None]]) -> None:
+def _settle(helpers: list[Future[None]], queue: _Queue) -> None:
     """Wait for the helpers that have begun, through interrupts: they use the caller's arrays."""
     running = [helper for helper in helpers if not helper.cancel()]
     interrupt: KeyboardInterrupt | None = None
@@ -158,6 +196,7 @@ def _settle(helpers: list[Future[None]]) -> None:
             running = list(wait(running).not_done)
         except KeyboardInterrupt as error:
             interrupt = error
+            queue.stop()
     if interrupt is not None:
         raise interrupt
 

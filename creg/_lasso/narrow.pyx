@@ -21,6 +21,8 @@ from creg._lasso.penalty cimport Penalty, limit
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
 
+from creg._data.threads import check_stopped
+
 cdef enum:
     FEW_SOLVES = 30        # and 4 a feature, that one without steps may take
     AT_ONCE = 64           # features up to which a far penalty needs no steps
@@ -189,6 +191,7 @@ cdef class NarrowSolver:
         with nogil:
             done = self._solve(l1, l2, tolerance, max_iter)
         PyErr_CheckSignals()
+        check_stopped()
         return done
 
     def trace(self, const double[::1] l1, const double[::1] l2, double tolerance,

@@ -26,6 +26,7 @@ from creg._lasso.penalty cimport (
 from creg._lasso.pivoting cimport extrapolate, solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
 
+from creg._data.threads import check_stopped
 
 cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
@@ -396,6 +397,7 @@ cdef class WorkingSetSolver(Certifier):
         self.refine = False
         self.n_brief -= brief
         PyErr_CheckSignals()
+        check_stopped()
         for k in range(self.n_working):
             if not fabs(self.pivoting.w[k]) < INFINITY:
                 self._resume_pivoting()
@@ -433,6 +435,7 @@ cdef class WorkingSetSolver(Certifier):
                     &self.working[0], self.n_working, &self.active[0], target,
                     last - self.descent.n_sweeps, WORK_BETWEEN_SIGNALS)
             PyErr_CheckSignals()
+            check_stopped()
             if status != INTERRUPTED:
                 return status
 

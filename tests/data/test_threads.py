@@ -7,7 +7,13 @@ import time
 import pytest
 
 from creg._data import threads
-from creg._data.threads import parallel, pieces, single_blas, usable_threads
+from creg._data.threads import (
+    check_stopped,
+    parallel,
+    pieces,
+    single_blas,
+    usable_threads,
+)
 
 
 def test_usable_threads(monkeypatch):
@@ -77,6 +83,27 @@ def test_an_exception_is_raised_once_all_have_ended():
         parallel([slow, slow, fails] + [slow] * 50, 3)
     assert len(running) == len(done) < 50
     assert parallel([int] * 3, 3) == [0, 0, 0]
+
+
+def test_what_runs_is_told_to_stop():
+    """The error is that of the function that failed, not of those that were told."""
+    begun = threading.Event()
+
+    def runs():
+        begun.set()
+        while True:
+            parallel([check_stopped], 1)
+            time.sleep(0.001)
+
+    def fails():
+        begun.wait()
+        raise KeyboardInterrupt
+
+    for functions in ([runs, fails], [fails, runs]):
+        begun.clear()
+        with pytest.raises(KeyboardInterrupt):
+            parallel(functions, 2)
+    check_stopped()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
