@@ -362,6 +362,9 @@ def test_splitters_are_given_their_metadata() -> None:
     with config_context(enable_metadata_routing=True):
         model.fit(X, y, groups=groups)
         np.testing.assert_array_equal(model.criterion_path_, wanted.criterion_path_)
+        for cv in (3, KFold(3).split(X), list(KFold(3).split(X))):
+            same = RidgeCV(ALPHAS, cv=cv).fit(X, y)
+            assert same.alpha_ == RidgeCV(ALPHAS, cv=3).fit(X, y).alpha_
         with pytest.raises(TypeError, match="groups"):
             RidgeCV(ALPHAS, cv=KFold(3)).fit(X, y, groups=groups)
 
