@@ -30,7 +30,7 @@ from creg._ridge.grid import COUNT as GRID
 from creg._ridge.grid import default_alphas, iterated_alphas
 from creg._ridge.many_alphas import expected_work
 from creg._ridge.penalised import Penalised
-from creg._ridge.solver import LARGEST_GRAM, SMALL_GRAM, gram_work
+from creg._ridge.solver import LARGEST_GRAM, gram_work
 from creg._ridge.system import RidgeSystem, Targets
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, Status
@@ -43,6 +43,7 @@ Score = Callable[[Rows, Float], Float]
 
 HELD = 8_000_000  # numbers of predictions held at a time
 TESTED = 250_000  # the same, or numbers of X, of a block of held-out rows
+DECOMPOSED = 2000  # smaller side of sparse X up to which nothing else is thought of
 ADVANTAGE = 4  # by which iterations, which are less exact, must be expected to be faster
 EIGEN_WORK = 3.0  # multiply-adds of an eigendecomposition over the third power of its size
 
@@ -287,7 +288,7 @@ class RidgeChoice:
         side = min(self.design.n, self.design.k)
         if direct is None:
             return True
-        if not self.storage.issparse or side <= SMALL_GRAM:
+        if not self.storage.issparse or side <= DECOMPOSED:
             return False
         count = GRID if asked.alphas is None else asked.alphas.size
         work = self.Y.shape[1] * expected_work(self.system, count)

@@ -305,7 +305,7 @@ class RidgeCV(LinearModel):
                 method_mapping=MethodMapping().add(caller="fit", callee="score"),
             )
         return router.add(
-            splitter=check_cv(self.cv),
+            splitter=self.cv,
             method_mapping=MethodMapping().add(caller="fit", callee="split"),
         )
 

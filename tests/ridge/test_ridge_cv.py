@@ -128,7 +128,7 @@ def test_the_fit_is_that_of_ridge(criterion, shape, standardize) -> None:
     assert list(model.n_iter_) == [1, 1, 1]
     assert hasattr(model, "scale_") == standardize
     if standardize:
-        np.testing.assert_array_equal(model.scale_, fit.scale_)
+        np.testing.assert_allclose(model.scale_, fit.scale_, 1e-13)
     best = model.criterion_path_ if criterion == "evidence" else -model.criterion_path_
     chosen = np.searchsorted(ALPHAS, model.alpha_)
     np.testing.assert_array_equal(best[np.arange(3), chosen], best.max(axis=1))
@@ -362,6 +362,9 @@ def test_splitters_are_given_their_metadata() -> None:
     with config_context(enable_metadata_routing=True):
         model.fit(X, y, groups=groups)
         np.testing.assert_array_equal(model.criterion_path_, wanted.criterion_path_)
+        for cv in (3, KFold(3).split(X), list(KFold(3).split(X))):
+            same = RidgeCV(ALPHAS, cv=cv).fit(X, y)
+            assert same.alpha_ == RidgeCV(ALPHAS, cv=3).fit(X, y).alpha_
         with pytest.raises(TypeError, match="groups"):
             RidgeCV(ALPHAS, cv=KFold(3)).fit(X, y, groups=groups)
 
