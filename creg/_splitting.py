@@ -45,29 +45,28 @@ def split_rows(
         )
 
 
-def routed_to_splitter(
-    estimator: BaseEstimator, params: dict[str, Any], sample_weight: Any
-) -> dict[str, Any]:
-    """What the splitter of `estimator.cv` is given of the metadata that `fit` got."""
+def routed(
+    estimator: BaseEstimator, params: dict[str, Any], weights: Float | None, scores: bool
+) -> dict[str, dict[str, Any]]:
+    """What the splitter, and with `scores` the scorer, are given of the metadata that `fit` got."""
     if not get_config()["enable_metadata_routing"]:
         if params:
             raise ValueError(
                 f"fit got {', '.join(sorted(params))}, which are only passed on with "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        return {}
-    if sample_weight is not None:
-        params = params | {"sample_weight": sample_weight}
-    return dict(process_routing(estimator, "fit", **params).splitter.split)
+        return {"scorer": {} if weights is None else {"sample_weight": weights}, "splitter": {}}
+    if weights is not None:
+        params = params | {"sample_weight": weights}
+    found = process_routing(estimator, "fit", **params)
+    return {"scorer": found.scorer.score if scores else {}, "splitter": found.splitter.split}
 
 
-def splitter_routing(estimator: BaseEstimator, cv: Any) -> MetadataRouter:
-    """Where `fit` sends metadata: to itself and to the splitter."""
-    return (
-        MetadataRouter(owner=estimator)
-        .add_self_request(estimator)
-        .add(
-            splitter=check_cv(cv),
-            method_mapping=MethodMapping().add(caller="fit", callee="split"),
-        )
-    )
+def router(estimator: BaseEstimator, cv: Any, scorer: Any = None) -> MetadataRouter:
+    """Where `fit` sends metadata: to itself, the splitter and the scorer."""
+    made = MetadataRouter(owner=estimator).add_self_request(estimator)
+    if scorer is not None:
+        to_score = MethodMapping().add(caller="fit", callee="score")
+        made.add(scorer=scorer, method_mapping=to_score)
+    to_split = MethodMapping().add(caller="fit", callee="split")
+    return made.add(splitter=check_cv(cv), method_mapping=to_split)

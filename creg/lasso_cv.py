@@ -34,7 +34,7 @@ from creg._choice.relaxed import blend
 from creg._data.threads import parallel, single_blas
 from creg._given import Options
 from creg._solution import Progress
-from creg._splitting import routed_to_splitter, split_rows, splitter_routing
+from creg._splitting import routed, router, split_rows
 from creg._validation import (
     Bounds,
     Float,
@@ -152,7 +152,7 @@ class L1CV(L1Model):
             )
             for ratio in asked.ratios
         ]  # fmt: skip
-        params = routed_to_splitter(self, params, sample_weight)
+        params = routed(self, params, weights, scores=False)["splitter"]
         rounds = Rounds(
             design.storage, np.ascontiguousarray(target.columns[:, 0]), weights, fit_intercept,
             penalties, asked.options,
@@ -270,7 +270,7 @@ class L1CV(L1Model):
         -------
         sklearn.utils.metadata_routing.MetadataRouter
         """
-        return splitter_routing(self, self.cv)
+        return router(self, self.cv)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -5,19 +5,17 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import get_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter
 
-from creg._data.storage import Storage
 from creg._given import Options, Penalty, standard_deviations
 from creg._ridge.folds import Fold
 from creg._ridge.many_alphas import TOLERANCE
 from creg._ridge.solver import LARGEST_GRAM
 from creg._ridge_choice import Asked, Chosen, RidgeChoice
+from creg._splitting import routed, router, split_rows
 from creg._validation import (
     Float,
     Matrix,
@@ -31,7 +29,6 @@ from creg._validation import (
     warn_unconverged,
 )
 from creg._validation_choice import (
-    check_fold,
     check_given_alphas,
     check_ridge_criterion,
     check_side,
@@ -196,11 +193,11 @@ class RidgeCV(LinearModel):
             n_features, l1_ratio=0.0, standardize=self.standardize, positive=False, bounds=None,
             penalty_weights=self.penalty_weights,
         )  # fmt: skip
-        routed = self._routed(params, sample_weight, weights)
+        metadata = routed(self, params, weights, scores=self.scoring is not None)
         score = None
         if self.scoring is not None:
             scorer = check_scoring(self, scoring=self.scoring)
-            score = _Scores(scorer, np.asarray(y, dtype=float), per_target, routed["scorer"])
+            score = _Scores(scorer, np.asarray(y, dtype=float), per_target, metadata["scorer"])
         asked = Asked(alphas, criterion, per_target, store, score)
         problem = RidgeChoice(
             design.storage, target.columns, weights, fit_intercept, penalty, n_threads
@@ -211,7 +208,11 @@ class RidgeCV(LinearModel):
             chosen = problem.choose(asked)
         else:
             design.storage.verify()
-            folds = self._folds(design.storage, y, weights, routed["splitter"])
+            splits = split_rows(self.cv, design.storage.X, y, weights, metadata["splitter"])
+            folds = [
+                Fold(counts if weights is None else counts * weights, test)
+                for counts, test in splits
+            ]
             chosen = problem.choose_by_folds(asked, folds)
         self._publish(design, target, problem, asked, chosen)
         return self
@@ -245,52 +246,6 @@ class RidgeCV(LinearModel):
         self.publish(design, target, chosen.solutions, problem.penalty, **more)
         _warn(asked, chosen)
 
-    def _folds(
-        self, storage: Storage, y: ArrayLike, weights: Float | None, params: dict[str, Any]
-    ) -> list[Fold]:
-        n = storage.n_samples
-        folds = []
-        splitter = check_cv(self.cv, np.asarray(y))
-        for k, (train, test) in enumerate(splitter.split(storage.X, np.asarray(y), **params)):
-            counts = np.bincount(check_fold(k, train, "training", n), minlength=n).astype(float)
-            if weights is not None:
-                counts *= weights
-            if not counts.any():
-                raise ValueError(
-                    f"sample_weight must be positive in some training row of every fold of cv; "
-                    f"got only zeros in fold {k}."
-                )
-            folds.append(Fold(counts, check_fold(k, test, "held-out", n)))
-        held_out = [weights is None or weights[fold.test].any() for fold in folds]
-        if not any(held_out):
-            raise ValueError(
-                "cv must give a fold with held-out rows of positive sample_weight; "
-                f"got {len(folds)} folds without."
-            )
-        return folds
-
-    def _routed(
-        self, params: dict[str, Any], sample_weight: Any, weights: Float | None
-    ) -> dict[str, dict[str, Any]]:
-        """What the scorer and the splitter are given."""
-        if not get_config()["enable_metadata_routing"]:
-            if params:
-                raise ValueError(
-                    f"fit got {', '.join(sorted(params))}, which are only passed on with "
-                    "sklearn.set_config(enable_metadata_routing=True)."
-                )
-            return {
-                "scorer": {} if weights is None else {"sample_weight": weights},
-                "splitter": {},
-            }
-        if sample_weight is not None:
-            params = params | {"sample_weight": weights}
-        routed = process_routing(self, "fit", **params)
-        return {
-            "scorer": routed.scorer.score if self.scoring is not None else {},
-            "splitter": routed.splitter.split,
-        }
-
     def get_metadata_routing(self) -> MetadataRouter:
         """Where metadata that `fit` is given go: to the scorer and to the splitter.
 
@@ -298,16 +253,8 @@ class RidgeCV(LinearModel):
         -------
         sklearn.utils.metadata_routing.MetadataRouter
         """
-        router = MetadataRouter(owner=self).add_self_request(self)
-        if self.scoring is not None:
-            router.add(
-                scorer=check_scoring(self, scoring=self.scoring),
-                method_mapping=MethodMapping().add(caller="fit", callee="score"),
-            )
-        return router.add(
-            splitter=self.cv,
-            method_mapping=MethodMapping().add(caller="fit", callee="split"),
-        )
+        scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
+        return router(self, self.cv, scorer)
 
 
 def _taking_part(penalty: Penalty, n_features: int) -> int:
