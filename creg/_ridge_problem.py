@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from creg._data.design import DesignView
 from creg._data.storage import Storage
+from creg._data.tall import Products, products
+from creg._data.threads import single_blas
 from creg._given import Data, Options, Penalty
 from creg._problem import L1Problem
 from creg._ridge.conjugate_gradient import conjugate_gradient
 from creg._ridge.solver import (
+    LARGEST_GRAM,
     RidgeSolver,
     affordable_steps,
     prefers_iterations,
@@ -27,6 +30,7 @@ from creg._solution import Solution, Status
 Float = NDArray[np.float64]
 
 TARGETS_AT_ONCE = 8  # bounds the vectors of n_samples held
+SMALL = 50_000  # entries of X below which the reads that one product saves are not worth it
 
 
 def solve_ridge(
@@ -66,8 +70,7 @@ def solve_ridge(
     alphas = np.asarray(alphas, dtype=np.float64)
     if options.solver == "active_set" or _bounded(penalty):
         return _active_set(storage, Y, alphas, sample_weight, fit_intercept, penalty, options)
-    view = DesignView(storage, sample_weight, fit_intercept)
-    problem = _RidgeProblem(view, Y, penalty, options)
+    problem = _RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, options)
     solutions: list[Solution | None] = [None] * Y.shape[1]
     with problem.solver.blas_threads():
         for k, solution in problem.solve(alphas):
@@ -82,10 +85,27 @@ def _bounded(penalty: Penalty) -> bool:
 
 
 class _RidgeProblem:
-    def __init__(self, view: DesignView, Y: Float, penalty: Penalty, options: Options) -> None:
-        self.solver = RidgeSolver(view, penalty.weights, penalty.standardize, options.n_threads)
-        self.targets = Targets(Y, view.weights, view.centred)
+    def __init__(
+        self,
+        storage: Storage,
+        Y: Float,
+        weights: Float | None,
+        centre: bool,
+        penalty: Penalty,
+        options: Options,
+    ) -> None:
+        self.targets = Targets(Y, weights, centre)
         self.options = options
+        known: Products | None = None
+        if _gram_comes_first(storage, options.solver):
+            first = self.targets.block([0])[:, 0]
+            with single_blas():
+                known = products(storage, weights, centre, first, options.n_threads)
+        view = DesignView(storage, weights, centre, known and known.moments)
+        self.solver = RidgeSolver(
+            view, penalty.weights, penalty.standardize, options.n_threads, known and known.gram
+        )
+        self._cross_of_first = known and known.cross
 
     def solve(self, alphas: Float) -> Iterator[tuple[int, Solution]]:
         """All targets, those of one alpha together; (target, Solution) in any order."""
@@ -116,8 +136,10 @@ class _RidgeProblem:
         method = "eigen" if self.options.solver == "eigen" else "cholesky"
         factored = self.solver.factored(system, alpha, method, last)
         for part in _chunks(members):
-            Y = self.targets.block(part)
-            W, by_factor = solve_directly(factored, system, alpha, Y, overwrite=True)
+            Y, cross = self.targets.block(part), None
+            if part == [0] and self._cross_of_first is not None:
+                cross = self._cross_of_first[system.columns, None]
+            W, by_factor = solve_directly(factored, system, alpha, Y, overwrite=True, cross=cross)
             used = method if by_factor else "svd"
             for column, k in enumerate(part):
                 yield k, self._solution(system, k, W[:, column], method=used)
@@ -196,6 +218,14 @@ class _RidgeProblem:
             intercept=intercept,
             **(facts | ended),
         )
+
+
+def _gram_comes_first(storage: Storage, solver: str) -> bool:
+    """Whether all that is needed of X comes from one read of it, with its Gram matrix."""
+    n, p = storage.shape
+    if storage.issparse or n <= p or p > LARGEST_GRAM or n * p <= SMALL:
+        return False
+    return solver != "cg"
 
 
 def _chunks(members: NDArray[np.intp]) -> Iterator[list[int]]:

@@ -85,24 +85,26 @@ def _at_unit_diagonal(A: Float, diagonal: Float) -> Float:
 
 
 class Primal:
-    """Normal equations in the coefficients."""
+    """Normal equations in the coefficients; `whole` is Z'SZ where it is known, to be kept."""
 
-    def __init__(self, system: RidgeSystem) -> None:
+    def __init__(self, system: RidgeSystem, whole: Float | None = None) -> None:
         self.system = system
-        self._gram: Float | None = None
+        self._gram = whole if whole is None else self._of_columns(whole)
 
     def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "PrimalAt":
         """Factored at one alpha; `last` gives the Gram away."""
         system = self.system
         if self._gram is None:
             system.reads += 1
-            self._gram = gram(system.view, system.n_threads)
-            if not system.every_column:
-                self._gram = self._gram[np.ix_(system.columns, system.columns)]
+            self._gram = self._of_columns(gram(system.view, system.n_threads))
         A = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
         return PrimalAt(system, A, alpha, make)
+
+    def _of_columns(self, whole: Float) -> Float:
+        columns = self.system.columns
+        return whole if self.system.every_column else whole[np.ix_(columns, columns)]
 
 
 class PrimalAt:
@@ -128,10 +130,10 @@ class PrimalAt:
         length = np.sqrt(max(float(scaled[:, 0] @ self._factor.solve(scaled)[:, 0]), 0.0))
         return length, float(np.linalg.norm(self._scales[:, 0] * error) / np.sqrt(self.rcond))
 
-    def solve(self, Y: Float, overwrite: bool = False) -> Float:
+    def solve(self, Y: Float, overwrite: bool = False, cross: Float | None = None) -> Float:
         """Coefficients in kernel units, (n_columns, t), of the centred targets (n_samples, t).
 
-        With `overwrite` Y may come back centred once more.
+        With `overwrite` Y may come back centred once more; `cross` is Z'SY where it is known.
         """
         system, scales = self._system, self._scales
 
@@ -142,7 +144,7 @@ class PrimalAt:
             right = scales * (system.correlations(R, overwrite=True) - self._penalty * W)
             return right, np.linalg.norm(system.times_root_weights(R), axis=0)
 
-        right = scales * system.correlations(Y, overwrite)
+        right = scales * (system.correlations(Y, overwrite) if cross is None else cross)
         return scales * solve_refined(self._factor, right, residual, self._rcond_min)
 
 

@@ -31,10 +31,17 @@ class RidgeSolver:
         v; inf leaves a column out. None: ones.
     standardize : bool
     n_threads : int
+    gram : (n_features, n_features), optional
+        Z'SZ where it is known; it is overwritten.
     """
 
     def __init__(
-        self, view: DesignView, penalty_weights: Float | None, standardize: bool, n_threads: int
+        self,
+        view: DesignView,
+        penalty_weights: Float | None,
+        standardize: bool,
+        n_threads: int,
+        gram: Float | None = None,
     ) -> None:
         self.view = view
         self.n_threads = n_threads
@@ -43,6 +50,7 @@ class RidgeSolver:
         if penalty_weights is not None:
             left_out = np.where(penalty_weights == np.inf, np.inf, 1.0)
             self._unpenalised = RidgeSystem(view, left_out, standardize, n_threads)
+        self._gram = gram
         self._equations: dict[int, Primal | Dual] = {}
 
     def system(self, alpha: float) -> tuple[RidgeSystem, float]:
@@ -58,7 +66,8 @@ class RidgeSolver:
         equations = self._equations.get(id(system))
         if equations is None:
             wide = system.view.n_samples <= system.n_columns
-            equations = self._equations[id(system)] = Dual(system) if wide else Primal(system)
+            equations = Dual(system) if wide else Primal(system, self._gram)
+            self._equations[id(system)], self._gram = equations, None
         try:
             return equations.at(alpha, EigenFactor if method == "eigen" else CholeskyFactor, last)
         except Unreliable:
@@ -77,15 +86,16 @@ def solve_directly(
     alpha: float,
     Y: Float,
     overwrite: bool = False,
+    cross: Float | None = None,
 ) -> tuple[Float, bool]:
     """Coefficients (n_columns, t); whether they are from the factor, else from singular values.
 
-    With `overwrite` Y may come back centred once more.
+    `overwrite` and `cross` are as in `PrimalAt.solve`.
     """
     if factored is not None:
         try:
             if isinstance(factored, PrimalAt):
-                return factored.solve(Y, overwrite), True
+                return factored.solve(Y, overwrite, cross), True
             return factored.solve(Y), True
         except Unreliable:
             pass
