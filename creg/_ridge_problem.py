@@ -157,7 +157,12 @@ class _RidgeProblem:
             max_iter = max(1000, 10 * min(system.view.n_samples, system.n_columns))
         for part in _chunks(members):
             end = conjugate_gradient(
-                system, alpha, self.targets.block(part), self.options.tol, max_iter
+                system,
+                alpha,
+                self.targets.block(part),
+                self.options.tol,
+                max_iter,
+                variants=self.options.solver == "auto",
             )
             for column, k in enumerate(part):
                 with np.errstate(over="ignore", under="ignore"):
