@@ -2,7 +2,8 @@
 
 from creg.design import Design
 from creg.linear_model import ElasticNet, Lasso, Ridge, adaptive_weights
-from creg.path import Path, alpha_max, enet_path, lasso_path
+from creg.path import Path
+from creg.paths import alpha_max, enet_path, lasso_path, ridge_path
 
 __version__ = "0.1.0.dev0"
 
@@ -16,4 +17,5 @@ __all__ = [
     "alpha_max",
     "enet_path",
     "lasso_path",
+    "ridge_path",
 ]

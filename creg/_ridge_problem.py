@@ -70,7 +70,7 @@ def solve_ridge(
     alphas = np.asarray(alphas, dtype=np.float64)
     if options.solver == "active_set" or _bounded(penalty):
         return _active_set(storage, Y, alphas, sample_weight, fit_intercept, penalty, options)
-    problem = _RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, options)
+    problem = RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, options)
     solutions: list[Solution | None] = [None] * Y.shape[1]
     with problem.solver.blas_threads():
         for k, solution in problem.solve(alphas):
@@ -84,7 +84,9 @@ def _bounded(penalty: Penalty) -> bool:
     )
 
 
-class _RidgeProblem:
+class RidgeProblem:
+    """Some targets and one design, in kernel units; `storage` and what follows as above."""
+
     def __init__(
         self,
         storage: Storage,
@@ -105,7 +107,12 @@ class _RidgeProblem:
         self.solver = RidgeSolver(
             view, penalty.weights, penalty.standardize, options.n_threads, known and known.gram
         )
-        self._cross_of_first = known and known.cross
+        self.cross_of_first = known and known.cross
+
+    @staticmethod
+    def solver_of(system: RidgeSystem, penalty_weights: Float) -> RidgeSolver:
+        """A solver for the same design under other penalty weights."""
+        return RidgeSolver(system.view, penalty_weights, False, system.n_threads)
 
     def solve(self, alphas: Float) -> Iterator[tuple[int, Solution]]:
         """All targets, those of one alpha together; (target, Solution) in any order."""
@@ -137,8 +144,8 @@ class _RidgeProblem:
         factored = self.solver.factored(system, alpha, method, last)
         for part in _chunks(members):
             Y, cross = self.targets.block(part), None
-            if part == [0] and self._cross_of_first is not None:
-                cross = self._cross_of_first[system.columns, None]
+            if part == [0] and self.cross_of_first is not None:
+                cross = self.cross_of_first[system.columns, None]
             W, by_factor = solve_directly(factored, system, alpha, Y, overwrite=True, cross=cross)
             used = method if by_factor else "svd"
             for column, k in enumerate(part):

@@ -21,10 +21,10 @@ MAX_KERNEL_PARAMETERS = 8
 LAYERS = [
     ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
-    ["_given", "_problem", "_ridge_problem"],
+    ["_given", "_problem", "_ridge_problem", "_ridge_path"],
     ["_validation", "design"],
     ["plotting"],
-    ["path"],
+    ["path", "paths"],
     ["linear_model", "_io"],
     ["", "__main__"],
 ]
@@ -46,6 +46,9 @@ FORBIDDEN = [
     ("_given", "_lasso"),
     ("_given", "_ridge"),
     ("_problem", "_ridge_problem"),
+    ("_problem", "_ridge_path"),
+    ("_ridge_problem", "_ridge_path"),
+    ("path", "paths"),
     ("_validation", "design"),
 ]
 

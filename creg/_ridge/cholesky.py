@@ -93,6 +93,10 @@ class Primal:
 
     def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "PrimalAt":
         """Factored at one alpha; `last` gives the Gram away."""
+        return PrimalAt(self.system, self.gram(last), alpha, make)
+
+    def gram(self, last: bool) -> Float:
+        """Z'SZ of the columns that take part, to be overwritten; `last` gives it away."""
         system = self.system
         if self._gram is None:
             system.reads += 1
@@ -100,7 +104,7 @@ class Primal:
         A = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
-        return PrimalAt(system, A, alpha, make)
+        return A
 
     def _of_columns(self, whole: Float) -> Float:
         columns = self.system.columns
@@ -201,12 +205,16 @@ class Dual:
 
     def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "DualAt":
         """Factored at one alpha; `last` gives the Gram away."""
+        return DualAt(self, self.gram(last), alpha, make)
+
+    def gram(self, last: bool) -> Float:
+        """P K P, raised off what it projects on, to be overwritten; `last` gives it away."""
         if self._gram is None:
             self._gram = self._make_gram()
         K = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
-        return DualAt(self, K, alpha, make)
+        return K
 
     def _make_gram(self) -> Float:
         system, projection = self.system, self.projection

@@ -224,7 +224,8 @@ cdef class ShiftedConjugateGradients(Work):
     cdef NormalProduct product
     cdef Py_ssize_t size, n_shifts
     cdef const double[::1] shifts
-    cdef double[::1] D, r, q, rho, zeta, length, beta
+    cdef double[::1] D, q, rho, zeta, length, beta
+    cdef readonly double[::1] r
     cdef readonly double[:, ::1] x, p
     cdef Py_ssize_t[::1] steps, ends
     cdef unsigned char[::1] running

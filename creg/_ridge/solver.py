@@ -63,15 +63,19 @@ class RidgeSolver:
         self, system: RidgeSystem, alpha: float, method: str, last: bool
     ) -> PrimalAt | DualAt | None:
         """Equations factored by "cholesky" or "eigen", where they can be; `last` frees the Gram."""
-        equations = self._equations.get(id(system))
-        if equations is None:
-            wide = system.view.n_samples <= system.n_columns
-            equations = Dual(system) if wide else Primal(system, self._gram)
-            self._equations[id(system)], self._gram = equations, None
         try:
-            return equations.at(alpha, EigenFactor if method == "eigen" else CholeskyFactor, last)
+            return self.equations(system).at(alpha, EigenFactor if method == "eigen" else CholeskyFactor, last)
         except Unreliable:
             return None
+
+    def equations(self, system: RidgeSystem) -> Primal | Dual:
+        """The normal equations in the smaller dimension."""
+        found = self._equations.get(id(system))
+        if found is None:
+            wide = system.view.n_samples <= system.n_columns
+            found = Dual(system) if wide else Primal(system, self._gram)
+            self._equations[id(system)], self._gram = found, None
+        return found
 
     def blas_threads(self) -> AbstractContextManager[None]:
         """A context that keeps a large problem to one BLAS thread where that is asked for."""
