@@ -24,8 +24,10 @@ from creg._solution import Status
 
 Float = NDArray[np.float64]
 
-# Largest eps lambda_1 / (lambda_r + alpha): a hundred times it is what the Gram matrix may lose.
-RESOLVED = 1e-10
+# eps lambda_1 / (lambda_r + alpha), of which a hundred times is what the Gram matrix may lose: up to
+# where that stands, one refinement from X makes up for it, or two do.
+RESOLVED, ONCE, TWICE = 1e-10, 1e-8, 1e-6
+ROWS = 512  # in a block of a refinement
 AT_ONCE = 8  # vectors in one product
 
 
@@ -124,7 +126,39 @@ def _tall_eigen(
     # ||y||^2 - 2 w'Z'y + w'Z'Zw
     gain = damped * damped * (values[:, None] + 2 * shifts)
     fits.loss[:] = np.maximum(squares(system, Y)[:, None] - (c * c).T @ gain, 0.0)
-    return EPS * values[-1] <= RESOLVED * (values[0] + shifts)
+    lost = EPS * values[-1] / (values[0] + shifts)
+    for above in (RESOLVED, ONCE):
+        which = np.flatnonzero((lost > above) & (lost <= TWICE))
+        if which.size:
+            gradients = _gradients(system, shifts[which], which, Y, fits)
+            for k, gradient in enumerate(gradients):
+                change = (Q.T @ (T * gradient)) * damped[:, which]
+                fits.W[:, k, which] += (T * Q) @ change
+    return lost <= TWICE
+
+
+def _gradients(
+    system: RidgeSystem, shifts: Float, which: NDArray[np.intp], Y: Float, fits: Fits
+) -> list[Float]:
+    """Z'S(y - Zw) - alpha V w at those alphas from one read of X, and the losses, per target."""
+    n = system.view.n_samples
+    system.reads += 1
+    target = system.times_root_weights(Y.copy(order="F"))
+    sigma = (system.sigma / system.sigma.min())[:, None]
+    found = []
+    for k in range(Y.shape[1]):
+        W = np.ascontiguousarray(fits.W[:, k, which])
+        gradient = -(sigma * sigma) * W * shifts
+        loss = np.zeros(which.size)
+        for start in range(0, n, ROWS):
+            stop = min(start + ROWS, n)
+            block = system.rows(start, stop)
+            rest = target[start:stop, [k]] - block @ W
+            gradient += block.T @ rest
+            loss += np.einsum("ia,ia->a", rest, rest)
+        fits.loss[k, which] = loss
+        found.append(gradient)
+    return found
 
 
 def _combine(Q: Float, c: Float, damped: Float, W: Float) -> None:
