@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from creg._data.design import DesignView
 from creg._data.storage import Storage
-from creg._data.tall import Products, products
+from creg._data.tall import products
 from creg._data.threads import single_blas
+from creg._data.wide import outer_products
 from creg._given import Data, Options, Penalty
 from creg._problem import L1Problem
 from creg._ridge.conjugate_gradient import conjugate_gradient
@@ -98,16 +99,29 @@ class RidgeProblem:
     ) -> None:
         self.targets = Targets(Y, weights, centre)
         self.options = options
-        known: Products | None = None
+        moments, gram, self.cross_of_first = None, None, None
         if _gram_comes_first(storage, options.solver):
-            first = self.targets.block([0])[:, 0]
             with single_blas():
-                known = products(storage, weights, centre, first, options.n_threads)
-        view = DesignView(storage, weights, centre, known and known.moments)
+                moments, gram, self.cross_of_first = self._read(storage, weights, centre, penalty)
+        view = DesignView(storage, weights, centre, moments)
         self.solver = RidgeSolver(
-            view, penalty.weights, penalty.standardize, options.n_threads, known and known.gram
+            view, penalty.weights, penalty.standardize, options.n_threads, gram
         )
-        self.cross_of_first = known and known.cross
+
+    def _read(
+        self, storage: Storage, weights: Float | None, centre: bool, penalty: Penalty
+    ) -> tuple[Any, Float | None, Float | None]:
+        """Moments, the smaller Gram matrix and, of tall X, Z'Sy of the first target; or Nones."""
+        n_threads = self.options.n_threads
+        if storage.n_samples > storage.n_features:
+            first = self.targets.block([0])[:, 0]
+            return products(storage, weights, centre, first, n_threads) or (None, None, None)
+        roots = np.ones(storage.n_features)
+        if penalty.weights is not None:
+            with np.errstate(divide="ignore"):
+                roots = np.where(penalty.weights > 0, 1 / np.sqrt(penalty.weights), 0.0)
+        read = outer_products(storage, weights, centre, roots, penalty.standardize, n_threads)
+        return (*read, None) if read else (None, None, None)
 
     @staticmethod
     def solver_of(system: RidgeSystem, penalty_weights: Float) -> RidgeSolver:
@@ -235,7 +249,7 @@ class RidgeProblem:
 def _gram_comes_first(storage: Storage, solver: str) -> bool:
     """Whether all that is needed of X comes from one read of it, with its Gram matrix."""
     n, p = storage.shape
-    if storage.issparse or n <= p or p > LARGEST_GRAM or n * p <= SMALL:
+    if storage.issparse or min(n, p) > LARGEST_GRAM or n * p <= SMALL:
         return False
     return solver != "cg"
 

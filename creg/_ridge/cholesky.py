@@ -191,10 +191,12 @@ class Projection:
 
 
 class Dual:
-    """The equations in sample space."""
+    """The equations in sample space; `outer` is S^1/2 (X - 1 mean') V^-1 (X - 1 mean')' S^1/2
+    where it is known, to be kept (columns divided by their deviations where standardised)."""
 
-    def __init__(self, system: RidgeSystem) -> None:
+    def __init__(self, system: RidgeSystem, outer: Float | None = None) -> None:
         self.system = system
+        self._outer = outer
         self.projection = Projection(system)
         penalised = self.projection.penalised
         self.smallest = float(system.sigma[penalised].min())
@@ -218,10 +220,15 @@ class Dual:
 
     def _make_gram(self) -> Float:
         system, projection = self.system, self.projection
-        full = np.zeros(system.view.n_features)
-        full[system.columns] = self.inverse[:, 0]
-        system.reads += 1
-        K = outer_gram(system.view, full, system.n_threads)
+        K, self._outer = self._outer, None
+        if K is None:
+            full = np.zeros(system.view.n_features)
+            full[system.columns] = self.inverse[:, 0]
+            system.reads += 1
+            K = outer_gram(system.view, full, system.n_threads)
+        else:
+            K *= self.smallest
+            K *= self.smallest
         if projection.free.size:
             before = float(np.trace(K))
             projection.off_both_sides(K)

@@ -31,8 +31,8 @@ class RidgeSolver:
         v; inf leaves a column out. None: ones.
     standardize : bool
     n_threads : int
-    gram : (n_features, n_features), optional
-        Z'SZ where it is known; it is overwritten.
+    gram : (n_features, n_features) or (n_samples, n_samples), optional
+        What `Primal` or `Dual` may be given, in the smaller dimension; it is overwritten.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class RidgeSolver:
             left_out = np.where(penalty_weights == np.inf, np.inf, 1.0)
             self._unpenalised = RidgeSystem(view, left_out, standardize, n_threads)
         self._gram = gram
+        self._outer = view.n_samples <= view.n_features
         self._equations: dict[int, Primal | Dual] = {}
 
     def system(self, alpha: float) -> tuple[RidgeSystem, float]:
@@ -72,8 +73,11 @@ class RidgeSolver:
         """The normal equations in the smaller dimension."""
         found = self._equations.get(id(system))
         if found is None:
-            wide = system.view.n_samples <= system.n_columns
-            found = Dual(system) if wide else Primal(system, self._gram)
+            known = self._gram if system is self._penalised else None
+            if system.view.n_samples <= system.n_columns:
+                found = Dual(system, known if self._outer else None)
+            else:
+                found = Primal(system, None if self._outer else known)
             self._equations[id(system)], self._gram = found, None
         return found
 
