@@ -17,12 +17,13 @@ from creg._data.threads import single_blas
 from creg._data.wide import outer_products
 from creg._given import Data, Options, Penalty
 from creg._problem import L1Problem
-from creg._ridge.conjugate_gradient import conjugate_gradient
+from creg._ridge.conjugate_gradient import Iterates, conjugate_gradient, race
 from creg._ridge.solver import (
     LARGEST_GRAM,
     RidgeSolver,
     affordable_steps,
     prefers_iterations,
+    reads_for_gram,
     solve_directly,
 )
 from creg._ridge.system import RidgeSystem, Targets
@@ -31,6 +32,7 @@ from creg._solution import Solution, Status
 Float = NDArray[np.float64]
 
 TARGETS_AT_ONCE = 8  # bounds the vectors of n_samples held
+RACE_TOL = 1e-10  # of conjugate gradients in place of a factor: what a factor would have reached
 SMALL = 50_000  # entries of X below which the reads that one product saves are not worth it
 
 
@@ -100,7 +102,10 @@ class RidgeProblem:
         self.targets = Targets(Y, weights, centre)
         self.options = options
         moments, gram, self.cross_of_first = None, None, None
-        if _gram_comes_first(storage, options.solver):
+        self.worth = 0.0  # reads that conjugate gradients may take before a Gram matrix is made
+        if options.solver == "auto" and options.max_iter is None and not storage.issparse:
+            self.worth = reads_for_gram(*storage.shape, Y.shape[1])
+        if not self.worth and _gram_comes_first(storage, options.solver):
             with single_blas():
                 moments, gram, self.cross_of_first = self._read(storage, weights, centre, penalty)
         view = DesignView(storage, weights, centre, moments)
@@ -139,6 +144,8 @@ class RidgeProblem:
                 yield from self._constant(system, members)
             elif method == "cg":
                 yield from self._iterate(system, alpha, members, None)
+            elif self.worth and alpha > 0 and (raced := self._raced(system, alpha)):
+                yield 0, raced
             elif method == "auto" and prefers_iterations(system):
                 yield from self._iterate_or_factor(system, alpha, members)
             else:
@@ -186,26 +193,28 @@ class RidgeProblem:
                 variants=self.options.solver == "auto",
             )
             for column, k in enumerate(part):
-                with np.errstate(over="ignore", under="ignore"):
-                    residual, null = (
-                        self.targets.in_user_units(
-                            k, np.array([end.residual[column], end.null_residual[column]])
-                        )
-                        * end.factor
-                    )
-                yield (
-                    k,
-                    self._solution(
-                        system,
-                        k,
-                        end.W[:, column],
-                        method="cg",
-                        dual_gap=float(residual),
-                        null_objective=float(null),
-                        n_iter=int(end.n_iter[column]),
-                        status=Status(int(end.status[column])),
-                    ),
-                )
+                yield k, self._iterated(system, k, end, column)
+
+    def _iterated(self, system: RidgeSystem, k: int, end: Iterates, column: int) -> Solution:
+        norms = np.array([end.residual[column], end.null_residual[column]])
+        with np.errstate(over="ignore", under="ignore"):
+            residual, null = self.targets.in_user_units(k, norms) * end.factor
+        return self._solution(
+            system,
+            k,
+            end.W[:, column],
+            method="cg",
+            dual_gap=float(residual),
+            null_objective=float(null),
+            n_iter=int(end.n_iter[column]),
+            status=Status(int(end.status[column])),
+        )
+
+    def _raced(self, system: RidgeSystem, alpha: float) -> Solution | None:
+        """Conjugate gradients for the one target, where they are much faster than a factor."""
+        tol = min(self.options.tol, RACE_TOL)
+        end = race(system, alpha, self.targets.block([0]), tol, self.worth)
+        return None if end is None else self._iterated(system, 0, end, 0)
 
     def _iterate_or_factor(
         self, system: RidgeSystem, alpha: float, members: NDArray[np.intp]

@@ -18,6 +18,9 @@ LARGEST_GRAM = 15_000  # rows of a Gram matrix that is made unasked
 SMALL_GRAM = 500  # sparse X: a Gram matrix that costs less than thinking about it
 SPARSE_STEPS = 200  # conjugate gradient steps to be expected on sparse X
 SPARSE_SLOWDOWN = 4  # of a sparse multiply-add against one in BLAS-3
+ROWS_FOR_ONE_READ = 28  # of the smaller side: a Gram matrix against X'(Xv)
+AT_STAKE = 0.25  # share of a Gram matrix that may be lost in trying to do without
+WORTH = 0.8  # share that conjugate gradients may be expected to take
 SMALL_WORK = 1e7  # flops below which the number of BLAS threads is left alone
 
 
@@ -119,6 +122,15 @@ def prefers_iterations(system: RidgeSystem) -> bool:
     if not sparse.issparse(system.view.storage.X) or side <= SMALL_GRAM:
         return False
     return SPARSE_STEPS * step_work(system) < direct
+
+
+def reads_for_gram(n: int, p: int, n_targets: int) -> float:
+    """Reads of dense X by conjugate gradients that are worth trying before its Gram matrix is made.
+
+    0 where it costs too little for the steps that tell, 5 reads, to be lost.
+    """
+    reads = min(n, p) / ROWS_FOR_ONE_READ
+    return WORTH * reads if n_targets == 1 and AT_STAKE * reads >= 5 else 0.0
 
 
 def affordable_steps(system: RidgeSystem) -> int | None:
