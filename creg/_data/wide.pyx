@@ -24,8 +24,9 @@ from creg._data.moments import Moments
 from creg._data.threads import parallel, pieces, single_blas
 
 cdef enum:
-    ENTRIES = 65_536       # of a block, about
-    LEAST = 32             # columns of a block
+    ENTRIES = 524_288      # of a block, about
+    LEAST = 128            # columns of a block
+    MOST = 256
 
 cdef double EPSILON = 2.220446049250313e-16
 cdef double SMALL = 1e-200  # squares between these lost nothing to underflow or overflow
@@ -83,7 +84,8 @@ cdef class _Wide:
         self.first = storage.X[row].astype(np.float64) if centre else np.zeros(p)
         self.ones, self.roots = np.ones(p), np.ascontiguousarray(roots, dtype=np.float64)
         self._means, self._squares = np.zeros(p), np.zeros(p)
-        self.step = max(<Py_ssize_t> LEAST, ENTRIES // max(n, 1) // LEAST * LEAST)
+        self.step = max(<Py_ssize_t> LEAST,
+                        min(<Py_ssize_t> MOST, ENTRIES // max(n, 1) // LEAST * LEAST))
 
     @property
     def means(self):
@@ -149,16 +151,14 @@ cdef class _Wide:
         cdef Py_ssize_t i, j, n = self.storage.n_samples
         cdef double d, f
         for j in range(k):
+            d = 0
             if self.centre:
                 if self.root == NULL:
                     d = leaves.creg_sum(n, block) / self.total
-                    for i in range(n):
-                        block[i] -= d
                 else:
                     d = leaves.creg_inner(n, self.root, block) / self.total
-                    leaves.creg_add(n, -d, self.root, block)
                 self._means[start + j] = self.first[start + j] + d
-            self._squares[start + j] = leaves.creg_inner(n, block, block)
+            self._squares[start + j] = leaves.creg_less(n, d, self.root, block)
             f = self.factor_of(start + j)
             if f != 1:
                 for i in range(n):
@@ -180,7 +180,7 @@ cdef class _Wide:
                 mean[j] /= self.total
         for i in range(n):
             r = self.root[i] if self.root != NULL else 1.0
-            _less(k, r, mean, block + i * k, square)
+            leaves.creg_row_less(k, r, mean, block + i * k, square)
         for j in range(k):
             mean[j] += self.first[start + j]
             factor[j] = self.factor_of(start + j)
@@ -196,15 +196,6 @@ cdef class _Wide:
         cdef char trans = b"T" if self.storage.layout == DENSE_ROWS else b"N"
         cdef char lower = b"L"
         dsyrk(&lower, &trans, &n, &k, &one, block, &ld, &one, K, &n)
-
-
-cdef void _less(Py_ssize_t k, double r, const double* mean, double* row,
-                double* square) noexcept nogil:
-    """row -= r mean; square += row^2."""
-    cdef Py_ssize_t j
-    for j in range(k):
-        row[j] -= r * mean[j]
-        square[j] += row[j] * row[j]
 
 
 cdef void _times(Py_ssize_t k, const double* factor, double* row) noexcept nogil:
