@@ -74,7 +74,7 @@ def solve_ridge_path(
             fits = _repeated(problem, system, alphas, in_units)
         else:
             fits = _fits(problem, system, alphas, in_units, options)
-        null = _null_losses(problem, system, in_units)
+        null = _null_losses(system, in_units)
     return _in_user_units(problem, system, alphas, fits, null)
 
 
@@ -100,7 +100,7 @@ def _repeated(problem: RidgeProblem, system: RidgeSystem, alphas: Float, Y: Floa
     return fits
 
 
-def _null_losses(problem: RidgeProblem, system: RidgeSystem, Y: Float) -> Float:
+def _null_losses(system: RidgeSystem, Y: Float) -> Float:
     """||y||^2 less what the unpenalised columns explain, (t,)."""
     free = system.sigma == 0
     if not free.any():

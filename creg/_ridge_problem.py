@@ -18,6 +18,7 @@ from creg._data.wide import outer_products
 from creg._given import Data, Options, Penalty
 from creg._problem import L1Problem
 from creg._ridge.conjugate_gradient import Iterates, conjugate_gradient, race
+from creg._ridge.small import solve_small
 from creg._ridge.solver import (
     LARGEST_GRAM,
     RidgeSolver,
@@ -73,12 +74,51 @@ def solve_ridge(
     alphas = np.asarray(alphas, dtype=np.float64)
     if options.solver == "active_set" or _bounded(penalty):
         return _active_set(storage, Y, alphas, sample_weight, fit_intercept, penalty, options)
+    small = _small(storage, Y, alphas, sample_weight, fit_intercept, penalty, options)
+    if small is not None:
+        return [small]
     problem = RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, options)
     solutions: list[Solution | None] = [None] * Y.shape[1]
     with problem.solver.blas_threads():
         for k, solution in problem.solve(alphas):
             solutions[k] = solution
     return [solution for solution in solutions if solution is not None]
+
+
+def _small(
+    storage: Storage,
+    Y: Float,
+    alphas: Float,
+    weights: Float | None,
+    centre: bool,
+    penalty: Penalty,
+    options: Options,
+) -> Solution | None:
+    """One plain target on little data, where nothing is out of the ordinary."""
+    n, p = storage.shape
+    if n * p > SMALL or n <= p or Y.shape[1] > 1 or storage.issparse or weights is not None:
+        return None
+    if penalty.weights is not None or penalty.standardize or not alphas[0] > 0:
+        return None
+    if options.solver not in ("auto", "cholesky"):
+        return None
+    view = DesignView(storage, None, centre)
+    found = solve_small(view, Y[:, 0], float(alphas[0]))
+    if found is None:
+        return None
+    values = found[0] * view.scale
+    nonzero = np.flatnonzero(values)
+    return Solution(
+        indices=nonzero,
+        values=values[nonzero],
+        intercept=float(found[1] - view.mean @ values) if centre else 0.0,
+        dual_gap=np.nan,
+        null_objective=np.nan,
+        n_iter=1,
+        status=Status.CONVERGED,
+        reads=1.5,
+        method="cholesky",
+    )
 
 
 def _bounded(penalty: Penalty) -> bool:
@@ -104,7 +144,7 @@ class RidgeProblem:
         moments, gram, self.cross_of_first = None, None, None
         self.worth = 0.0  # reads that conjugate gradients may take before a Gram matrix is made
         if options.solver == "auto" and options.max_iter is None and not storage.issparse:
-            self.worth = reads_for_gram(*storage.shape, Y.shape[1])
+            self.worth = reads_for_gram(storage.n_samples, storage.n_features, Y.shape[1])
         if not self.worth and _gram_comes_first(storage, options.solver):
             with single_blas():
                 moments, gram, self.cross_of_first = self._read(storage, weights, centre, penalty)

@@ -5,7 +5,8 @@
 
 Both are M L'F L M or M L F L'M over the stored lines, with what centring subtracts,
 
-    t_l = f_l (line_l'a - b_l c) ,  a = M d ,  c = o'a ,  A d = M (sum_l t_l line_l - o sum_l b_l t_l)
+    t_l = f_l (line_l'a - b_l c) ,  a = M d ,  c = o'a ,
+    A d = M (sum_l t_l line_l - o sum_l b_l t_l)
 
 where lines run across what d is over (rows in the primal), in one pass; in two passes otherwise.
 Sums run over a partition that does not depend on the number of threads.
@@ -20,9 +21,7 @@ import numpy as np
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
-from creg._data.storage cimport (
-    DENSE_ROWS, F32_I32, F64_I32, F64_I64, SPARSE_COLUMNS, SPARSE_ROWS, Storage,
-)
+from creg._data.storage cimport F32_I32, F64_I32, F64_I64, Storage
 
 from creg._data.threads import helpers, pieces
 
@@ -70,7 +69,6 @@ cdef class NormalProduct:
     """
 
     def __init__(self, DesignView view, multiplier, bint dual=False, int width=1):
-        cdef int k
         cdef Storage X = view.storage
         if not 1 <= width <= WIDTH or not X.is_sparse() and (dual or width > 1):
             raise ValueError("too many vectors at once, or the dual of dense X")
@@ -96,7 +94,7 @@ cdef class NormalProduct:
         self.fused = X.is_row_layout != dual
         self._divide(X.size, X.is_sparse())
 
-    def _divide(self, size, X_is_sparse):
+    def _divide(self, size, is_sparse):
         """Workspace and the partition of a pass."""
         cdef Py_ssize_t start, stop
         cdef int k
@@ -109,7 +107,7 @@ cdef class NormalProduct:
             self.jobs[k].start, self.jobs[k].stop, self.jobs[k].width = start, stop, self.width
         self.a = np.empty(self.size * self.width)
         self.into = np.empty((self.n_parts, other * self.width))
-        self.apart = self.fused and X_is_sparse and self.size * self.width > CACHED
+        self.apart = self.fused and is_sparse and self.size * self.width > CACHED
         self.between = np.empty(self.across * self.width if self.apart else 0)
 
     def product(self, d):
@@ -259,19 +257,19 @@ cdef class NormalProduct:
                     double* square) noexcept nogil:
         """t = f (w - b c) over w, and the sums of b t and t^2 / f."""
         cdef int i, T = self.width
-        cdef Py_ssize_t l
+        cdef Py_ssize_t line
         cdef double f, b, t
         for i in range(T):
             total[i] = square[i] = 0
-        for l in range(self.across):
-            f = self.f[l] if self.f != NULL else 1.0
-            b = self.b[l] if self.b != NULL else 1.0
+        for line in range(self.across):
+            f = self.f[line] if self.f != NULL else 1.0
+            b = self.b[line] if self.b != NULL else 1.0
             for i in range(T):
                 if f == 0:
-                    w[l * T + i] = 0
+                    w[line * T + i] = 0
                     continue
-                t = w[l * T + i] - b * c[i]
-                w[l * T + i] = f * t
+                t = w[line * T + i] - b * c[i]
+                w[line * T + i] = f * t
                 square[i] += f * t * t
                 total[i] += b * f * t
 
@@ -378,16 +376,16 @@ cdef void _pass(const Value* x, const Index* at, const Index* ends, Kind kind,
 
 cdef void _fused_one(const Value* x, const Index* at, const Index* ends,
                      Job* job) noexcept nogil:
-    cdef Py_ssize_t l, k, stop
+    cdef Py_ssize_t line, k, stop
     cdef double t, u, f, b, c = job.c[0], total = 0, square = 0
     cdef const double* a = job.a
     cdef double* into = job.into
-    for l in range(job.start, job.stop):
-        f = job.f[l] if job.f != NULL else 1.0
+    for line in range(job.start, job.stop):
+        f = job.f[line] if job.f != NULL else 1.0
         if f == 0:
             continue
-        b = job.b[l] if job.b != NULL else 1.0
-        k, stop = <Py_ssize_t> ends[l], <Py_ssize_t> ends[l + 1]
+        b = job.b[line] if job.b != NULL else 1.0
+        k, stop = <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]
         t, u = -b * c, 0
         while k + 2 <= stop:
             t += x[k] * a[at[k]]
@@ -399,7 +397,7 @@ cdef void _fused_one(const Value* x, const Index* at, const Index* ends,
         square += f * t * t
         t *= f
         total += b * t
-        for k in range(<Py_ssize_t> ends[l], stop):
+        for k in range(<Py_ssize_t> ends[line], stop):
             into[at[k]] += x[k] * t
     job.total[0], job.square[0] = total, square
 
@@ -411,23 +409,23 @@ cdef inline double _entry(const Job* job, double x, Py_ssize_t line, Py_ssize_t 
 
 
 cdef void _fused(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t l, k, i, T = job.width, stop
+    cdef Py_ssize_t line, k, i, T = job.width, stop
     cdef double t[WIDTH]
     cdef double f, b, v
     cdef const double* a
     cdef double* into
     for i in range(T):
         job.total[i] = job.square[i] = 0
-    for l in range(job.start, job.stop):
-        f = job.f[l] if job.f != NULL else 1.0
+    for line in range(job.start, job.stop):
+        f = job.f[line] if job.f != NULL else 1.0
         if f == 0:
             continue
-        b = job.b[l] if job.b != NULL else 1.0
-        stop = <Py_ssize_t> ends[l + 1]
+        b = job.b[line] if job.b != NULL else 1.0
+        stop = <Py_ssize_t> ends[line + 1]
         for i in range(T):
             t[i] = -b * job.c[i]
-        for k in range(<Py_ssize_t> ends[l], stop):
-            v = _entry(job, x[k], l, at[k])
+        for k in range(<Py_ssize_t> ends[line], stop):
+            v = _entry(job, x[k], line, at[k])
             a = job.a + T * at[k]
             for i in range(T):
                 t[i] += v * a[i]
@@ -435,48 +433,48 @@ cdef void _fused(const Value* x, const Index* at, const Index* ends, Job* job) n
             job.square[i] += f * t[i] * t[i]
             t[i] *= f
             job.total[i] += b * t[i]
-        for k in range(<Py_ssize_t> ends[l], stop):
-            v = _entry(job, x[k], l, at[k])
+        for k in range(<Py_ssize_t> ends[line], stop):
+            v = _entry(job, x[k], line, at[k])
             into = job.into + T * at[k]
             for i in range(T):
                 into[i] += v * t[i]
 
 
 cdef void _scatter(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t l, k, i, T = job.width
+    cdef Py_ssize_t line, k, i, T = job.width
     cdef double v
     cdef const double* a
     cdef double* into = job.into
-    for l in range(job.start, job.stop):
-        a = job.a + T * l
+    for line in range(job.start, job.stop):
+        a = job.a + T * line
         if T == 1 and job.shift == NULL and job.lift == NULL:
             v = a[0]
-            for k in range(<Py_ssize_t> ends[l], <Py_ssize_t> ends[l + 1]):
+            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
                 into[at[k]] += x[k] * v
             continue
-        for k in range(<Py_ssize_t> ends[l], <Py_ssize_t> ends[l + 1]):
-            v = _entry(job, x[k], l, at[k])
+        for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
+            v = _entry(job, x[k], line, at[k])
             for i in range(T):
                 into[T * at[k] + i] += v * a[i]
 
 
 cdef void _gather(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t l, k, i, T = job.width
+    cdef Py_ssize_t line, k, i, T = job.width
     cdef double t[WIDTH]
     cdef double v
     cdef const double* a = job.a
-    for l in range(job.start, job.stop):
+    for line in range(job.start, job.stop):
         if T == 1 and job.shift == NULL and job.lift == NULL:
             v = 0
-            for k in range(<Py_ssize_t> ends[l], <Py_ssize_t> ends[l + 1]):
+            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
                 v += x[k] * a[at[k]]
-            job.into[l] = v
+            job.into[line] = v
             continue
         for i in range(T):
             t[i] = 0
-        for k in range(<Py_ssize_t> ends[l], <Py_ssize_t> ends[l + 1]):
-            v = _entry(job, x[k], l, at[k])
+        for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
+            v = _entry(job, x[k], line, at[k])
             for i in range(T):
                 t[i] += v * a[T * at[k] + i]
         for i in range(T):
-            job.into[T * l + i] = t[i]
+            job.into[T * line + i] = t[i]

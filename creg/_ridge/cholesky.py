@@ -191,8 +191,11 @@ class Projection:
 
 
 class Dual:
-    """The equations in sample space; `outer` is S^1/2 (X - 1 mean') V^-1 (X - 1 mean')' S^1/2
-    where it is known, to be kept (columns divided by their deviations where standardised)."""
+    """The equations in sample space.
+
+    `outer` is S^1/2 (X - 1 mean') V^-1 (X - 1 mean')' S^1/2 where it is known, to be kept (of
+    columns divided by their deviations where standardised).
+    """
 
     def __init__(self, system: RidgeSystem, outer: Float | None = None) -> None:
         self.system = system

@@ -145,9 +145,7 @@ def conjugate_gradient(
     return Iterates(equations.scales * x, n_iter, status, residual, null, 1 / equations.smallest)
 
 
-def race(
-    system: RidgeSystem, alpha: float, Y: Float, tol: float, worth: float
-) -> Iterates | None:
+def race(system: RidgeSystem, alpha: float, Y: Float, tol: float, worth: float) -> Iterates | None:
     """Conjugate gradients for dense X as long as they promise to take less than `worth` reads.
 
     Every few steps what is left is predicted from the last few; None where it is too much, or

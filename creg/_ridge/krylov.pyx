@@ -1,9 +1,9 @@
 """Conjugate gradients for (A + D) x = b, several at once, and for many shifts of one.
 
 A is a NormalProduct.  The gradient g = b - (A + D) x is carried, so that a step is one product;
-callers compute it anew at the end.  Sources: Hestenes and Stiefel (1952); for the shifts Jegerlehner,
-"Krylov space solvers for shifted linear systems" (1996), Frommer and Maass, "Fast CG-based methods
-for Tikhonov-Phillips regularization" (SIAM J. Sci. Comput. 20, 1999).
+callers compute it anew at the end.  Sources: Hestenes and Stiefel (1952); for the shifts
+Jegerlehner, "Krylov space solvers for shifted linear systems" (1996), Frommer and Maass, "Fast
+CG-based methods for Tikhonov-Phillips regularization" (SIAM J. Sci. Comput. 20, 1999).
 """
 
 from cpython.exc cimport PyErr_CheckSignals

@@ -3,8 +3,8 @@
     n > p :  T Z'SZ T = Q diag(lambda) Q',  c = Q'T Z'Sy,       w = T Q c / (lambda + alpha)
     n <= p:  P K P = U diag(lambda) U',     c = U'P S^1/2 y,    u = U c / (lambda + alpha)
 
-with T = V^-1/2 up to one factor, and K, P and u as in `cholesky`.  Where rounding of the Gram matrix
-would show, at alphas far below lambda_1, the singular values of T Z take its place.
+with T = V^-1/2 up to one factor, and K, P and u as in `cholesky`.  Where rounding of the Gram
+matrix would show, at alphas far below lambda_1, the singular values of T Z take its place.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from creg._solution import Status
 
 Float = NDArray[np.float64]
 
-# eps lambda_1 / (lambda_r + alpha), of which a hundred times is what the Gram matrix may lose: up to
-# where that stands, one refinement from X makes up for it, or two do.
+# eps lambda_1 / (lambda_r + alpha), of which a hundred times is what the Gram matrix may lose:
+# up to where that stands, and up to where one refinement from X makes up for it, or two do.
 RESOLVED, ONCE, TWICE = 1e-10, 1e-8, 1e-6
 ROWS = 512  # in a block of a refinement
 AT_ONCE = 8  # vectors in one product
@@ -307,9 +307,7 @@ class Shifted:
             return self._in_sample_space(tol, max_iter)
         system = self.system
         product = NormalProduct(system.view, self._spread(self.T))
-        run = ShiftedConjugateGradients(
-            product, self.shifts, self._spread(self.T * self.gradient)
-        )
+        run = ShiftedConjugateGradients(product, self.shifts, self._spread(self.T * self.gradient))
         # a gradient over T z_j is at most max(measure / T) times as long over the caller's columns
         target = tol * self.null / float(np.max(self.measure / self.T))
         with product.threads(system.n_threads):

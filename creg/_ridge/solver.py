@@ -68,7 +68,9 @@ class RidgeSolver:
     ) -> PrimalAt | DualAt | None:
         """Equations factored by "cholesky" or "eigen", where they can be; `last` frees the Gram."""
         try:
-            return self.equations(system).at(alpha, EigenFactor if method == "eigen" else CholeskyFactor, last)
+            return self.equations(system).at(
+                alpha, EigenFactor if method == "eigen" else CholeskyFactor, last
+            )
         except Unreliable:
             return None
 
@@ -125,7 +127,7 @@ def prefers_iterations(system: RidgeSystem) -> bool:
 
 
 def reads_for_gram(n: int, p: int, n_targets: int) -> float:
-    """Reads of dense X by conjugate gradients that are worth trying before its Gram matrix is made.
+    """Reads of dense X by conjugate gradients that are worth trying before its Gram matrix.
 
     0 where it costs too little for the steps that tell, 5 reads, to be lost.
     """
