@@ -63,14 +63,14 @@ def solve_ridge_path(
     """
     direct = Options(n_threads=options.n_threads, solver="eigen")
     problem = RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, direct)
-    system, _ = problem.solver.system(float(alphas[0]))
+    system, effective = problem.solver.system(float(alphas[0]))
     members = list(range(Y.shape[1]))
     in_units = problem.targets.block(members)
     with problem.solver.blas_threads():
         if not system.n_columns:
             fits = Fits.empty(0, Y.shape[1], alphas.size)
             fits.loss[:] = squares(system, in_units)[:, None]
-        elif not np.any(system.sigma > 0):
+        elif effective == 0:
             fits = _repeated(problem, system, alphas, in_units)
         else:
             fits = _fits(problem, system, alphas, in_units, options)
