@@ -10,18 +10,20 @@ from creg._ridge.system import REFINE_BELOW
 
 Float = NDArray[np.float64]
 
-SAFE = 1e100  # targets between it and its inverse need no scaling
+CONSTANT = 1e-14  # of the mean: a target that wants a closer look
 
 
 def solve_small(view: DesignView, y: Float, alpha: float) -> tuple[Float, float] | None:
     """Coefficients in kernel units (n_features,), and the mean of y; every column penalised alike.
 
-    None where the problem wants more care: a small reciprocal condition, extreme magnitudes.
+    None where the problem wants more care: a small reciprocal condition, a constant target.
     """
-    mean = float(y.mean()) if view.centred else 0.0
-    r = y - mean
-    largest = float(np.abs(r).max())
-    if not 1 / SAFE < largest < SAFE or largest < 1e-14 * abs(mean):
+    # a power of two, so that y of any magnitude goes the same way
+    exponent = int(np.frexp(np.abs(y).max())[1])
+    r = np.ldexp(y, -exponent)
+    mean = float(r.mean()) if view.centred else 0.0
+    r -= mean
+    if not np.abs(r).max() > CONSTANT * abs(mean):
         return None
     scale = view.scale
     penalty = (alpha * scale) * scale
@@ -39,4 +41,5 @@ def solve_small(view: DesignView, y: Float, alpha: float) -> tuple[Float, float]
     if info or not lapack.dpocon(factor, norm, uplo="U")[0] > REFINE_BELOW:
         return None
     right = units * view.correlations_of(r, overwrite=True)
-    return units * lapack.dpotrs(factor, right, lower=0)[0], mean
+    w = units * lapack.dpotrs(factor, right, lower=0)[0]
+    return np.ldexp(w, exponent), float(np.ldexp(mean, exponent))
