@@ -4,6 +4,7 @@ minimise  sum_i s_i (y_i - x_i'w - b)^2 + alpha sum_j v_j w_j^2   over w and b
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from creg._data.threads import single_blas
 from creg._data.wide import outer_products
 from creg._given import Data, Options, Penalty
 from creg._problem import L1Problem
+from creg._ridge.cholesky import DualAt, PrimalAt
 from creg._ridge.conjugate_gradient import Iterates, conjugate_gradient, race
 from creg._ridge.small import solve_small
 from creg._ridge.solver import (
@@ -27,13 +29,14 @@ from creg._ridge.solver import (
     reads_for_gram,
     solve_directly,
 )
-from creg._ridge.system import RidgeSystem, Targets
+from creg._ridge.system import RidgeSystem, Targets, Unreliable
 from creg._solution import Solution, Status
 
 Float = NDArray[np.float64]
 
 TARGETS_AT_ONCE = 8  # bounds the vectors of n_samples held
 RACE_TOL = 1e-10  # of conjugate gradients in place of a factor: what a factor would have reached
+ROUGH_ROWS, ROUGH_COLUMNS = 8192, 64  # from which float32 products pay
 SMALL = 50_000  # entries of X below which the reads that one product saves are not worth it
 
 
@@ -77,12 +80,15 @@ def solve_ridge(
     small = _small(storage, Y, alphas, sample_weight, fit_intercept, penalty, options)
     if small is not None:
         return [small]
-    problem = RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, options)
-    solutions: list[Solution | None] = [None] * Y.shape[1]
-    with problem.solver.blas_threads():
-        for k, solution in problem.solve(alphas):
-            solutions[k] = solution
-    return [solution for solution in solutions if solution is not None]
+    if _rough_may_do(storage, Y, alphas, penalty, options):
+        with suppress(Unreliable):
+            problem = RidgeProblem(
+                storage, Y, sample_weight, fit_intercept, penalty, options, rough=True
+            )
+            return problem.solve_all(alphas)
+    return RidgeProblem(storage, Y, sample_weight, fit_intercept, penalty, options).solve_all(
+        alphas
+    )
 
 
 def _small(
@@ -138,7 +144,10 @@ class RidgeProblem:
         centre: bool,
         penalty: Penalty,
         options: Options,
+        *,
+        rough: bool = False,
     ) -> None:
+        self.rough = rough  # float32 products, refined
         self.targets = Targets(Y, weights, centre)
         self.options = options
         moments, gram, self.cross_of_first = None, None, None
@@ -160,18 +169,29 @@ class RidgeProblem:
         n_threads = self.options.n_threads
         if storage.n_samples > storage.n_features:
             first = self.targets.block([0])[:, 0]
-            return products(storage, weights, centre, first, n_threads) or (None, None, None)
+            read = products(storage, weights, centre, first, n_threads, rough=self.rough)
+            if read is None and self.rough:
+                raise Unreliable
+            return read or (None, None, None)
         roots = np.ones(storage.n_features)
         if penalty.weights is not None:
             with np.errstate(divide="ignore"):
                 roots = np.where(penalty.weights > 0, 1 / np.sqrt(penalty.weights), 0.0)
-        read = outer_products(storage, weights, centre, roots, penalty.standardize, n_threads)
-        return (*read, None) if read else (None, None, None)
+        outer = outer_products(storage, weights, centre, roots, penalty.standardize, n_threads)
+        return (*outer, None) if outer else (None, None, None)
 
     @staticmethod
     def solver_of(system: RidgeSystem, penalty_weights: Float) -> RidgeSolver:
         """A solver for the same design under other penalty weights."""
         return RidgeSolver(system.view, penalty_weights, False, system.n_threads)
+
+    def solve_all(self, alphas: Float) -> list[Solution]:
+        """In the order of the targets."""
+        solutions: list[Solution | None] = [None] * alphas.size
+        with self.solver.blas_threads():
+            for k, solution in self.solve(alphas):
+                solutions[k] = solution
+        return [solution for solution in solutions if solution is not None]
 
     def solve(self, alphas: Float) -> Iterator[tuple[int, Solution]]:
         """All targets, those of one alpha together; (target, Solution) in any order."""
@@ -203,6 +223,9 @@ class RidgeProblem:
     ) -> Iterator[tuple[int, Solution]]:
         method = "eigen" if self.options.solver == "eigen" else "cholesky"
         factored = self.solver.factored(system, alpha, method, last)
+        if self.rough:
+            yield self._refined(system, factored)
+            return
         for part in _chunks(members):
             Y, cross = self.targets.block(part), None
             if part == [0] and self.cross_of_first is not None:
@@ -211,6 +234,20 @@ class RidgeProblem:
             used = method if by_factor else "svd"
             for column, k in enumerate(part):
                 yield k, self._solution(system, k, W[:, column], method=used)
+
+    def _refined(
+        self, system: RidgeSystem, factored: PrimalAt | DualAt | None
+    ) -> tuple[int, Solution]:
+        """The one target by a rough factor; Unreliable where refinement does not make it exact."""
+        if not isinstance(factored, PrimalAt) or self.cross_of_first is None:
+            raise Unreliable
+        factored.rough = True
+        cross = self.cross_of_first[system.columns, None]
+        W = factored.solve(self.targets.block([0]), overwrite=True, cross=cross)
+        solution = self._solution(system, 0, W[:, 0], method="cholesky")
+        # what the rounded means leave
+        offset = float(self.targets.in_user_units(0, factored.offset)[0])
+        return 0, replace(solution, intercept=solution.intercept + offset)
 
     def _iterate(
         self,
@@ -301,6 +338,23 @@ def _gram_comes_first(storage: Storage, solver: str) -> bool:
     if storage.issparse or min(n, p) > LARGEST_GRAM or n * p <= SMALL:
         return False
     return solver != "cg"
+
+
+def _rough_may_do(
+    storage: Storage, Y: Float, alphas: Float, penalty: Penalty, options: Options
+) -> bool:
+    """Whether float32 products are worth their refinement, and everything else is plain."""
+    n, p = storage.shape
+    return (
+        storage.dtype == np.float32
+        and _gram_comes_first(storage, options.solver)
+        and n > max(p, ROUGH_ROWS)
+        and p >= ROUGH_COLUMNS
+        and Y.shape[1] == 1
+        and bool(alphas[0] > 0)
+        and options.solver != "eigen"
+        and not penalty.standardize
+    )
 
 
 def _chunks(members: NDArray[np.intp]) -> Iterator[list[int]]:

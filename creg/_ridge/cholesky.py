@@ -17,6 +17,8 @@ from scipy.linalg import blas, lapack
 from creg._data.statistics import gram, outer_gram
 from creg._ridge.system import (
     EPS,
+    MAX_REFINEMENTS,
+    REFINE_BELOW,
     REFINED,
     Factor,
     RidgeSystem,
@@ -122,6 +124,8 @@ class PrimalAt:
         self._scales = _at_unit_diagonal(A, self._penalty[:, 0])[:, None]
         self._factor = make(A)
         self._rcond_min = system.rank_tolerance() ** 2 if alpha == 0 else 0.0
+        self.rough = False  # whether the Gram matrix is good to 1e-7 alone
+        self.offset = np.zeros(1)  # weighted means of the last residuals, of that of the means
 
     @property
     def rcond(self) -> float:
@@ -145,11 +149,35 @@ class PrimalAt:
             W = scales * x
             R = system.product(W)
             np.subtract(Y, R, out=R)
+            if self.rough and system.view.centred:
+                self.offset = np.average(R, axis=0, weights=system.view.weights)
             right = scales * (system.correlations(R, overwrite=True) - self._penalty * W)
             return right, np.linalg.norm(system.times_root_weights(R), axis=0)
 
         right = scales * (system.correlations(Y, overwrite) if cross is None else cross)
+        if self.rough:
+            return scales * _solve_roughly(self._factor, right, residual)
         return scales * solve_refined(self._factor, right, residual, self._rcond_min)
+
+
+def _solve_roughly(
+    factor: Factor, rhs: Float, residual: Callable[[Float], tuple[Float, Float]]
+) -> Float:
+    """A x = rhs with a factor of A to about 1e-7, by residuals until that does not show."""
+    if not factor.rcond > REFINE_BELOW:
+        raise Unreliable
+    x, error = factor.solve(rhs), 1.0
+    for _ in range(MAX_REFINEMENTS):
+        change = factor.solve(residual(x)[0])
+        x += change
+        length = float(np.linalg.norm(x))
+        # of x before, and about the factor that this correction is wrong by
+        size = float(np.linalg.norm(change)) / length if length > 0 else 0.0
+        first = size if error == 1.0 else first
+        error = size * first
+        if error <= REFINED / 100:
+            return x
+    raise Unreliable
 
 
 class Projection:
