@@ -166,16 +166,16 @@ def _solve_roughly(
     """A x = rhs with a factor of A to about 1e-7, by residuals until that does not show."""
     if not factor.rcond > REFINE_BELOW:
         raise Unreliable
-    x, error = factor.solve(rhs), 1.0
-    for _ in range(MAX_REFINEMENTS):
+    x, first = factor.solve(rhs), 0.0
+    for step in range(MAX_REFINEMENTS):
         change = factor.solve(residual(x)[0])
         x += change
         length = float(np.linalg.norm(x))
         # of x before, and about the factor that this correction is wrong by
         size = float(np.linalg.norm(change)) / length if length > 0 else 0.0
-        first = size if error == 1.0 else first
-        error = size * first
-        if error <= REFINED / 100:
+        if step == 0:
+            first = size
+        if size * first <= REFINED / 100:
             return x
     raise Unreliable
 
