@@ -4,7 +4,8 @@ from creg.design import Design
 from creg.lasso_cv import ElasticNetCV, LassoCV
 from creg.linear_model import ElasticNet, Lasso, Ridge, adaptive_weights
 from creg.model_selection import RidgeCV
-from creg.path import Path, alpha_max, enet_path, lasso_path
+from creg.path import Path
+from creg.paths import alpha_max, enet_path, lasso_path, ridge_path
 
 __version__ = "0.1.0.dev0"
 
@@ -21,4 +22,5 @@ __all__ = [
     "alpha_max",
     "enet_path",
     "lasso_path",
+    "ridge_path",
 ]

@@ -23,7 +23,8 @@ from creg._solution import Progress, Solution
 from creg._validation import check_single_target, check_threads
 from creg.design import Design
 from creg.linear_model import Ridge
-from creg.path import Path, trace
+from creg.path import Path
+from creg.paths import trace
 
 TOL = 1e-6
 N_ALPHAS = 100

@@ -60,8 +60,12 @@ def _fields(parts: Any) -> dict[str, Any]:
         coefs.check_format(full_check=True)
     names = parts["feature_names"].astype(object) if "feature_names" in parts else None
     fields = {name: parts[name] for name in _PER_ALPHA}
-    if {array.shape for array in fields.values()} != {coefs.shape[1:]} or (
-        names is not None and names.shape != coefs.shape[:1]
+    *targets, n_features, n_alphas = coefs.shape
+    shapes = {array.shape for name, array in fields.items() if name != "alphas"}
+    if (
+        shapes != {(*targets, n_alphas)}
+        or fields["alphas"].shape != (n_alphas,)
+        or (names is not None and names.shape != (n_features,))
     ):
         raise ValueError("arrays of different lengths")
     fields |= {name: float(parts[name]) for name in _NUMBERS}

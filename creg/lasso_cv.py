@@ -60,7 +60,7 @@ from creg._validation_choice import (
 )
 from creg.design import Design, as_design
 from creg.linear_model import L1Model
-from creg.path import L1_SOLVERS, collect
+from creg.paths import L1_SOLVERS, collect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

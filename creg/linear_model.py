@@ -34,7 +34,7 @@ from creg._validation import (
     warn_unconverged,
 )
 from creg.design import Design, as_design
-from creg.path import L1_SOLVERS
+from creg.paths import L1_SOLVERS
 
 RIDGE_SOLVERS = ("auto", "cholesky", "eigen", "cg", "active_set")
 

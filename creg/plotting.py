@@ -28,7 +28,11 @@ _AXES = {
 def plot_path(path: Path, ax: Axes | None, x: str, names: Sequence[str] | None) -> Axes:
     """What `Path.plot` does."""
     check_choice("x", x, tuple(_AXES))
-    n_features = path.coefs.shape[0]
+    n_features = path.coefs.shape[-2]
+    if path.coefs.ndim == 3:
+        raise ValueError(
+            f"the path must have one target to be plotted; it has {path.coefs.shape[0]}."
+        )
     if not len(path.alphas):
         raise ValueError("the path must have at least one alpha; it was stopped before any.")
     labels = path.feature_names if names is None else check_names("names", names, n_features)

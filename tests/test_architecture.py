@@ -21,12 +21,12 @@ MAX_KERNEL_PARAMETERS = 8
 LAYERS = [
     ["_data", "_solution", "_archive"],
     ["_lasso", "_ridge"],
-    ["_given", "_problem", "_ridge_problem", "_ridge_choice"],
+    ["_given", "_problem", "_ridge_problem", "_ridge_path", "_ridge_choice"],
     ["_along"],
     ["_choice"],
     ["_validation", "_validation_choice", "_splitting", "design"],
     ["plotting"],
-    ["path"],
+    ["path", "paths"],
     ["linear_model", "_io"],
     ["model_selection", "lasso_cv"],
     ["", "__main__"],
@@ -49,6 +49,9 @@ FORBIDDEN = [
     ("_given", "_lasso"),
     ("_given", "_ridge"),
     ("_problem", "_ridge_problem"),
+    ("_problem", "_ridge_path"),
+    ("_ridge_problem", "_ridge_path"),
+    ("path", "paths"),
     ("_validation", "design"),
 ]
 

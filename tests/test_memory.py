@@ -33,6 +33,11 @@ def made(layout, n, p, folder):
             data = data.astype(np.float64)
         indptr = (per_column * np.arange(p + 1)).astype(np.int32)
         return sparse.csc_array((data, indices, indptr), shape=(n, p))
+    if layout == "rows":
+        X = np.empty((n, p))
+        for i in range(n):
+            X[i] = rng.standard_normal(p)
+        return X
     dtype = np.float32 if layout == "float32" else np.float64
     X = np.empty((n, p), dtype, order="F")
     for j in range(p):
@@ -113,3 +118,16 @@ def assert_in_place(model, n, p, layout, tmp_path, share=0.1) -> None:
     assert traced < share
     # what malloc gave directly counts too
     assert resident < share
+
+
+@pytest.mark.parametrize("layout", ["float64", "rows"])
+@pytest.mark.parametrize(("n", "p"), [(40_000, 600), (300, 60_000)])
+def test_large_ridge_in_place(n, p, layout, tmp_path) -> None:
+    """Conjugate gradients first, and wide data: the Gram matrix and blocks beside X."""
+    done = run_python(
+        PRELUDE + f"measure(ridge, {layout!r}, {n}, {p}, {str(tmp_path)!r})", capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    traced, resident, _ = json.loads(done.stdout)
+    assert traced < 0.1
+    assert resident < 0.1

@@ -92,11 +92,11 @@ cdef class Blocks:
         if self.outer:
             length, size = size, length
         self.step = self._step(length, size)
-        n_parts = _n_parts(self.storage, -(-length // self.step), size * n_columns)
+        count = n_parts(self.storage, -(-length // self.step), size * n_columns)
         order = "C" if self.right is None else "F"
-        sums = [np.zeros((size, n_columns), order=order) for _ in range(n_parts)]
+        sums = [np.zeros((size, n_columns), order=order) for _ in range(count)]
         tasks = [partial(self._add, sums[k], *part)
-                 for k, part in enumerate(pieces(length, n_parts, self.step))]
+                 for k, part in enumerate(pieces(length, count, self.step))]
         if length * size * n_columns < BLAS_WORK:
             parallel(tasks, 1)
         else:
@@ -286,7 +286,7 @@ cdef void _project(Py_ssize_t n, Py_ssize_t k, bint by_rows, const double* root,
         leaves.creg_add(k, -root[i], means, block + i * k)
 
 
-def _n_parts(Storage storage, Py_ssize_t blocks, Py_ssize_t size):
+def n_parts(Storage storage, Py_ssize_t blocks, Py_ssize_t size):
     """How many partial sums of `size` numbers a sum over blocks may have: 1, 2 or 4."""
     spare = max(storage.nbytes // 10, SPARE) // (8 * max(size, 1))
     return 4 if blocks >= 4 and spare >= 3 else 2 if blocks >= 2 and spare >= 1 else 1

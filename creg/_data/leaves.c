@@ -353,6 +353,39 @@ CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
     SUM(n, OVER_TERM)
 }
 
+CLONED double creg_less(ptrdiff_t n, double d, const double *root, double *v)
+{
+    double total = 0.0;
+    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
+        ptrdiff_t stop = n - start < BLOCK ? n : start + BLOCK;
+        double part = 0.0;
+        if (root) {
+#pragma omp simd reduction(+ : part)
+            for (ptrdiff_t i = start; i < stop; i++) {
+                v[i] -= d * root[i];
+                part += v[i] * v[i];
+            }
+        } else {
+#pragma omp simd reduction(+ : part)
+            for (ptrdiff_t i = start; i < stop; i++) {
+                v[i] -= d;
+                part += v[i] * v[i];
+            }
+        }
+        total += part;
+    }
+    return total;
+}
+
+CLONED void creg_row_less(ptrdiff_t p, double r, const double *restrict mean,
+                          double *restrict row, double *restrict square)
+{
+    for (ptrdiff_t j = 0; j < p; j++) {
+        row[j] -= r * mean[j];
+        square[j] += row[j] * row[j];
+    }
+}
+
 CLONED void creg_rotate(ptrdiff_t n, double c, double s, double *restrict u, double *restrict v)
 {
     for (ptrdiff_t i = 0; i < n; i++) {

@@ -10,12 +10,14 @@ norm^2 = sum over stored rows + (weight of the others) mean^2.
 from functools import partial
 
 from libc.math cimport fabs, fmax, frexp, ilogb, ldexp, sqrt
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 from scipy import sparse
 
-from creg._data.storage cimport DENSE_ROWS, DENSE_THREAD_WORK, THREAD_WORK, Storage
+from creg._data.storage cimport (
+    DENSE_ROWS, DENSE_THREAD_WORK, F32_I32, F64_I32, F64_I64, THREAD_WORK, Storage,
+)
 
 from creg._data.threads import parallel, pieces
 
@@ -27,6 +29,26 @@ cdef double EPSILON = 2.220446049250313e-16
 cdef double SMALL = 1e-250  # squares between these two lost nothing to underflow or overflow
 cdef double LARGE = 1e250
 cdef double CANCELLED = 1e-3  # the unstored share of the weight below which it is summed itself
+
+
+ctypedef fused Index:
+    int32_t
+    int64_t
+
+ctypedef fused Value:
+    double
+    float
+
+cdef struct Rows:  # sparse rows, and what is summed over them for each column
+    Py_ssize_t n
+    bint weighted
+    const double* s
+    const double* shift
+    const double* scale
+    double* out
+    double* first
+    double* weight
+    int64_t* stored
 
 
 cdef class Moments:
@@ -212,7 +234,7 @@ cdef class Moments:
             x0 = self.storage.X[self.first].astype(np.float64) if self.centre else np.zeros(p)
             live = unit > 0
         else:
-            x0, stored, weight = self._stored()
+            x0, stored, weight, total = self._stored()
             live = stored > 0
             self.explicit = (stored == self.positive).astype(np.uint8)
             x0[self.explicit == 0] = 0
@@ -221,7 +243,9 @@ cdef class Moments:
             if self.weighted:
                 again |= (self.explicit == 0) & (rest < CANCELLED * self.sum_weights)
         if self.centre:
-            self.mean = x0 + self._row_sums(x0, None) / self.sum_weights
+            if self.storage.layout == DENSE_ROWS or self.explicit.any():
+                total = self._row_sums(x0, None)
+            self.mean = x0 + total / self.sum_weights
             self.mean[~live] = 0
         with np.errstate(over="ignore", invalid="ignore"):
             squares = self._row_sums(self.mean, unit) + rest * self.mean * self.mean
@@ -250,10 +274,10 @@ cdef class Moments:
     def _row_sums(self, const double[::1] shift, const double[::1] a):
         """sum_i s_i (x_ij - shift_j), or given a: sum_i s_i (a_j (x_ij - shift_j))^2."""
         cdef Storage X = self.storage
-        cdef Py_ssize_t i, k, c, m, n = X.n_samples, p = X.n_features
+        cdef Py_ssize_t i, k, m, n = X.n_samples, p = X.n_features
         cdef double[::1] out = np.zeros(p)
         cdef const double* scale = &a[0] if a is not None else NULL
-        cdef double d
+        cdef Rows rows
         with nogil:
             if X.layout == DENSE_ROWS:
                 for k in range((n + ROWS - 1) // ROWS):
@@ -261,15 +285,20 @@ cdef class Moments:
                     m = min(<Py_ssize_t> ROWS, n - i)
                     X.add_rows(i, m, &shift[0], scale, &self.s[i], &out[0])
             else:
-                for i in range(n):
-                    if not self.s[i] > 0:
-                        continue
-                    for k in range(X.start(i), X.start(i + 1)):
-                        c = X.row_at(k)
-                        d = X.value_at(k) - shift[c]
-                        if scale != NULL:
-                            d = (scale[c] * d) * (scale[c] * d)
-                        out[c] += self.s[i] * d
+                rows.n, rows.s, rows.shift, rows.scale = n, &self.s[0], &shift[0], scale
+                rows.out = &out[0]
+                if X.element == F64_I32:
+                    _add_rows(<const double*> X.values, <const int32_t*> X.indices,
+                              <const int32_t*> X.indptr, &rows)
+                elif X.element == F64_I64:
+                    _add_rows(<const double*> X.values, <const int64_t*> X.indices,
+                              <const int64_t*> X.indptr, &rows)
+                elif X.element == F32_I32:
+                    _add_rows(<const float*> X.values, <const int32_t*> X.indices,
+                              <const int32_t*> X.indptr, &rows)
+                else:
+                    _add_rows(<const float*> X.values, <const int64_t*> X.indices,
+                              <const int64_t*> X.indptr, &rows)
         return out.base
 
     def _row_largest(self, const double[::1] shift):
@@ -290,19 +319,64 @@ cdef class Moments:
         return out.base
 
     def _stored(self):
-        """Of the stored rows of positive weight: first value, count, sum of weights."""
+        """Of the stored rows of positive weight: first value, count, sums of s and of s x."""
         cdef Storage X = self.storage
-        cdef Py_ssize_t i, k, c, p = X.n_features
-        cdef double[::1] x0 = np.zeros(p), weight = np.zeros(p)
+        cdef Py_ssize_t p = X.n_features
+        cdef double[::1] x0 = np.zeros(p), weight = np.zeros(p), total = np.zeros(p)
         cdef int64_t[::1] stored = np.zeros(p, dtype=np.int64)
+        cdef Rows rows
+        rows.n, rows.s, rows.weighted = X.n_samples, &self.s[0], self.weighted
+        rows.out, rows.first, rows.weight = &total[0], &x0[0], &weight[0]
+        rows.stored = &stored[0]
         with nogil:
-            for i in range(X.n_samples):
-                if not self.s[i] > 0:
-                    continue
-                for k in range(X.start(i), X.start(i + 1)):
-                    c = X.row_at(k)
-                    if stored[c] == 0:
-                        x0[c] = X.value_at(k)
-                    stored[c] += 1
-                    weight[c] += self.s[i]
-        return x0.base, stored.base, weight.base
+            if X.element == F64_I32:
+                _count_rows(<const double*> X.values, <const int32_t*> X.indices,
+                            <const int32_t*> X.indptr, &rows)
+            elif X.element == F64_I64:
+                _count_rows(<const double*> X.values, <const int64_t*> X.indices,
+                            <const int64_t*> X.indptr, &rows)
+            elif X.element == F32_I32:
+                _count_rows(<const float*> X.values, <const int32_t*> X.indices,
+                            <const int32_t*> X.indptr, &rows)
+            else:
+                _count_rows(<const float*> X.values, <const int64_t*> X.indices,
+                            <const int64_t*> X.indptr, &rows)
+        if not self.weighted:
+            weight.base[:] = stored.base
+        return x0.base, stored.base, weight.base, total.base
+
+
+cdef void _add_rows(const Value* x, const Index* at, const Index* ends,
+                    const Rows* rows) noexcept nogil:
+    """out_j += s_i d_ij, d_ij = x_ij - shift_j; given scale: s_i (scale_j d_ij)^2."""
+    cdef Py_ssize_t i, k, c
+    cdef double d, s
+    for i in range(rows.n):
+        s = rows.s[i]
+        if not s > 0:
+            continue
+        for k in range(<Py_ssize_t> ends[i], <Py_ssize_t> ends[i + 1]):
+            c = at[k]
+            d = x[k] - rows.shift[c]
+            if rows.scale != NULL:
+                d *= rows.scale[c]
+                d *= d
+            rows.out[c] += s * d
+
+
+cdef void _count_rows(const Value* x, const Index* at, const Index* ends,
+                      const Rows* rows) noexcept nogil:
+    cdef Py_ssize_t i, k, c
+    cdef double s
+    for i in range(rows.n):
+        s = rows.s[i]
+        if not s > 0:
+            continue
+        for k in range(<Py_ssize_t> ends[i], <Py_ssize_t> ends[i + 1]):
+            c = at[k]
+            if rows.stored[c] == 0:
+                rows.first[c] = x[k]
+            rows.stored[c] += 1
+            rows.out[c] += s * x[k]
+            if rows.weighted:
+                rows.weight[c] += s

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from creg._data.blocks import Blocks, centred_in_place
 from creg._data.moments import Moments
+from creg._data.single import single_gram
 from creg._data.storage import Storage
 
 Float = NDArray[np.float64]
@@ -46,7 +47,13 @@ class Products(NamedTuple):
 
 
 def products(
-    storage: Storage, weights: Float | None, centre: bool, y: Float, n_threads: int
+    storage: Storage,
+    weights: Float | None,
+    centre: bool,
+    y: Float,
+    n_threads: int,
+    *,
+    rough: bool = False,
 ) -> Products | None:
     """Of dense X and y, in one read; None where that would lose accuracy.
 
@@ -59,6 +66,8 @@ def products(
     y : (n_samples,)
     n_threads : int
         The result does not depend on it.
+    rough : bool
+        Multiply float32 X in float32, to about 1e-8; means, norms and products are no better.
 
     Raises
     ------
@@ -69,7 +78,11 @@ def products(
         shift, unit = _shift_and_unit(storage, weights, centre)
         total = float(storage.n_samples if weights is None else weights.sum())
         for heavy in (HEAVY, LIGHT):
-            C = Blocks(storage, shift, unit, root, y, centre).gram(n_threads)
+            if rough:
+                shift = shift.astype(np.float32).astype(np.float64)
+                C = single_gram(storage, shift, unit, root, y, centre, n_threads)
+            else:
+                C = Blocks(storage, shift, unit, root, y, centre).gram(n_threads)
             if not np.isfinite(C.diagonal()).all():
                 storage.verify()
                 return None

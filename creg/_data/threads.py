@@ -202,6 +202,19 @@ def _settle(helpers: list[Future[None]], queue: _Queue) -> None:
 
 
 @contextmanager
+def helpers(
+    function: Callable[[], None], count: int, release: Callable[[], None]
+) -> Iterator[None]:
+    """Up to count threads run a function that ends once `release` has been called, at the end."""
+    started = _shared.submit(function, count)
+    try:
+        yield
+    finally:
+        release()
+        _settle(started)
+
+
+@contextmanager
 def single_blas() -> Iterator[None]:
     """BLAS on one thread inside the context; the limit is the whole process's, so holders count.
 

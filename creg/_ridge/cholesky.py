@@ -17,6 +17,8 @@ from scipy.linalg import blas, lapack
 from creg._data.statistics import gram, outer_gram
 from creg._ridge.system import (
     EPS,
+    MAX_REFINEMENTS,
+    REFINE_BELOW,
     REFINED,
     Factor,
     RidgeSystem,
@@ -85,24 +87,30 @@ def _at_unit_diagonal(A: Float, diagonal: Float) -> Float:
 
 
 class Primal:
-    """Normal equations in the coefficients."""
+    """Normal equations in the coefficients; `whole` is Z'SZ where it is known, to be kept."""
 
-    def __init__(self, system: RidgeSystem) -> None:
+    def __init__(self, system: RidgeSystem, whole: Float | None = None) -> None:
         self.system = system
-        self._gram: Float | None = None
+        self._gram = whole if whole is None else self._of_columns(whole)
 
     def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "PrimalAt":
         """Factored at one alpha; `last` gives the Gram away."""
+        return PrimalAt(self.system, self.gram(last), alpha, make)
+
+    def gram(self, last: bool) -> Float:
+        """Z'SZ of the columns that take part, to be overwritten; `last` gives it away."""
         system = self.system
         if self._gram is None:
             system.reads += 1
-            self._gram = gram(system.view, system.n_threads)
-            if not system.every_column:
-                self._gram = self._gram[np.ix_(system.columns, system.columns)]
+            self._gram = self._of_columns(gram(system.view, system.n_threads))
         A = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
-        return PrimalAt(system, A, alpha, make)
+        return A
+
+    def _of_columns(self, whole: Float) -> Float:
+        columns = self.system.columns
+        return whole if self.system.every_column else whole[np.ix_(columns, columns)]
 
 
 class PrimalAt:
@@ -116,6 +124,8 @@ class PrimalAt:
         self._scales = _at_unit_diagonal(A, self._penalty[:, 0])[:, None]
         self._factor = make(A)
         self._rcond_min = system.rank_tolerance() ** 2 if alpha == 0 else 0.0
+        self.rough = False  # whether the Gram matrix is good to 1e-7 alone
+        self.offset = np.zeros(1)  # weighted means of the last residuals, of that of the means
 
     @property
     def rcond(self) -> float:
@@ -128,10 +138,10 @@ class PrimalAt:
         length = np.sqrt(max(float(scaled[:, 0] @ self._factor.solve(scaled)[:, 0]), 0.0))
         return length, float(np.linalg.norm(self._scales[:, 0] * error) / np.sqrt(self.rcond))
 
-    def solve(self, Y: Float, overwrite: bool = False) -> Float:
+    def solve(self, Y: Float, overwrite: bool = False, cross: Float | None = None) -> Float:
         """Coefficients in kernel units, (n_columns, t), of the centred targets (n_samples, t).
 
-        With `overwrite` Y may come back centred once more.
+        With `overwrite` Y may come back centred once more; `cross` is Z'SY where it is known.
         """
         system, scales = self._system, self._scales
 
@@ -139,11 +149,35 @@ class PrimalAt:
             W = scales * x
             R = system.product(W)
             np.subtract(Y, R, out=R)
+            if self.rough and system.view.centred:
+                self.offset = np.average(R, axis=0, weights=system.view.weights)
             right = scales * (system.correlations(R, overwrite=True) - self._penalty * W)
             return right, np.linalg.norm(system.times_root_weights(R), axis=0)
 
-        right = scales * system.correlations(Y, overwrite)
+        right = scales * (system.correlations(Y, overwrite) if cross is None else cross)
+        if self.rough:
+            return scales * _solve_roughly(self._factor, right, residual)
         return scales * solve_refined(self._factor, right, residual, self._rcond_min)
+
+
+def _solve_roughly(
+    factor: Factor, rhs: Float, residual: Callable[[Float], tuple[Float, Float]]
+) -> Float:
+    """A x = rhs with a factor of A to about 1e-7, by residuals until that does not show."""
+    if not factor.rcond > REFINE_BELOW:
+        raise Unreliable
+    x, first = factor.solve(rhs), 0.0
+    for step in range(MAX_REFINEMENTS):
+        change = factor.solve(residual(x)[0])
+        x += change
+        length = float(np.linalg.norm(x))
+        # of x before, and about the factor that this correction is wrong by
+        size = float(np.linalg.norm(change)) / length if length > 0 else 0.0
+        if step == 0:
+            first = size
+        if size * first <= REFINED / 100:
+            return x
+    raise Unreliable
 
 
 class Projection:
@@ -185,10 +219,15 @@ class Projection:
 
 
 class Dual:
-    """The equations in sample space."""
+    """The equations in sample space.
 
-    def __init__(self, system: RidgeSystem) -> None:
+    `outer` is S^1/2 (X - 1 mean') V^-1 (X - 1 mean')' S^1/2 where it is known, to be kept (of
+    columns divided by their deviations where standardised).
+    """
+
+    def __init__(self, system: RidgeSystem, outer: Float | None = None) -> None:
         self.system = system
+        self._outer = outer
         self.projection = Projection(system)
         penalised = self.projection.penalised
         self.smallest = float(system.sigma[penalised].min())
@@ -199,19 +238,28 @@ class Dual:
 
     def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "DualAt":
         """Factored at one alpha; `last` gives the Gram away."""
+        return DualAt(self, self.gram(last), alpha, make)
+
+    def gram(self, last: bool) -> Float:
+        """P K P, raised off what it projects on, to be overwritten; `last` gives it away."""
         if self._gram is None:
             self._gram = self._make_gram()
         K = self._gram if last else self._gram.copy()
         if last:
             self._gram = None
-        return DualAt(self, K, alpha, make)
+        return K
 
     def _make_gram(self) -> Float:
         system, projection = self.system, self.projection
-        full = np.zeros(system.view.n_features)
-        full[system.columns] = self.inverse[:, 0]
-        system.reads += 1
-        K = outer_gram(system.view, full, system.n_threads)
+        K, self._outer = self._outer, None
+        if K is None:
+            full = np.zeros(system.view.n_features)
+            full[system.columns] = self.inverse[:, 0]
+            system.reads += 1
+            K = outer_gram(system.view, full, system.n_threads)
+        else:
+            K *= self.smallest
+            K *= self.smallest
         if projection.free.size:
             before = float(np.trace(K))
             projection.off_both_sides(K)

@@ -4,8 +4,9 @@
 
 T gives back the caller's columns up to one power of two (the standardised ones up to one factor),
 so that the iterates are those of plain conjugate gradients from zero on the caller's equations.
-The residual y - Z T x is carried and its gradient computed anew in each step, which loses less than
-carrying the gradient (Bjorck, Numerical Methods for Least Squares Problems, section 7.4).
+The gradient is carried at first, one read of X for a step.  Where it is not what it seems at the
+end, the residual y - Z T x is carried instead and its gradient computed anew in each step, which
+loses less (Bjorck, Numerical Methods for Least Squares Problems, section 7.4).
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from creg._data.normal import NormalProduct
+from creg._ridge.krylov import ConjugateGradients
 from creg._ridge.system import EPS, RidgeSystem
 from creg._solution import Status
 
 Float = NDArray[np.float64]
+
+STRIDE = 3  # steps between two predictions
+PROBE = 4  # steps of each variant before one of them is chosen
+# How much smaller the residual of the preconditioned one has to be then: a few first steps rid it
+# of what is large in few columns, by a factor of 3 where it is slower afterwards, of 15 where not.
+MARGIN = 5.0
+WIDTH = 8  # targets at once, sparse X
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,12 @@ class _Equations:
     def gradient(self, R: Float, x: Float) -> Float:
         return self.scales * self._system.correlations(R) - self.penalty * x
 
+    def gradient_at(self, Y: Float, x: Float) -> Float:
+        """The same of R = Y - Z T x."""
+        R = self.product(x)
+        np.subtract(Y, R, out=R)
+        return self.gradient(R, x)
+
     def square(self, R: Float) -> Float:
         """sum_i s_i R_i^2."""
         if isinstance(self._weights, float):
@@ -70,39 +86,201 @@ class _Equations:
 
 
 def conjugate_gradient(
-    system: RidgeSystem, alpha: float, Y: Float, tol: float, max_iter: int
+    system: RidgeSystem,
+    alpha: float,
+    Y: Float,
+    tol: float,
+    max_iter: int,
+    *,
+    start: Float | None = None,
+    variants: bool = False,
 ) -> Iterates:
     """Solve for the centred targets Y (n_samples, t) at one alpha.
 
     Stops where the 2-norm of the recomputed gradient is at most `tol` times that at w = 0
     (converged), after `max_iter` steps, or where starting anew from the recomputed gradient no
     longer halves it (stalled).
+
+    Parameters
+    ----------
+    start : (n_columns, t), optional
+        Coefficients in kernel units to start from; zeros by default.
+    variants : bool
+        Let the equations in sample space, or a diagonal preconditioner, be used where they are
+        expected to be faster.
     """
     equations = _Equations(system, alpha)
     count = Y.shape[1]
-    x = np.zeros((system.n_columns, count))
+    zero = np.zeros((system.n_columns, count))
     n_iter = np.zeros(count, dtype=np.intp)
     status = np.full(count, Status.MAX_ITER, dtype=np.intp)
-    null = np.linalg.norm(equations.gradient(Y, x), axis=0)
-    residual = null.copy()
+    gradient = equations.gradient(Y, zero)
+    null = np.linalg.norm(gradient, axis=0)
+    x, residual = zero, null.copy()
+    if start is not None:
+        x = start / equations.scales
+        gradient = equations.gradient_at(Y, x)
+        residual = np.linalg.norm(gradient, axis=0)
     status[residual <= tol * null] = Status.CONVERGED
+    fresh = True
     while True:
         todo = np.flatnonzero((status == Status.MAX_ITER) & (n_iter < max_iter))
         if not todo.size:
             break
         part = Y if todo.size == count else Y[:, todo]
-        x[:, todo], steps = _run(
-            equations, part, x[:, todo], tol * null[todo], max_iter - n_iter[todo]
-        )
+        target, budget = tol * null[todo], max_iter - n_iter[todo]
+        if fresh:
+            method = _best_variant if variants and start is None else _plain
+            change, steps = method(equations, system, gradient[:, todo], target, budget)
+            x[:, todo] += change
+        else:
+            x[:, todo], steps = _run(equations, part, x[:, todo], target, budget)
+        fresh = False
         n_iter[todo] += steps
-        R = equations.product(x[:, todo])
-        np.subtract(part, R, out=R)
         before = residual[todo]
-        residual[todo] = np.linalg.norm(equations.gradient(R, x[:, todo]), axis=0)
+        residual[todo] = np.linalg.norm(equations.gradient_at(part, x[:, todo]), axis=0)
         status[todo[residual[todo] > 0.5 * before]] = Status.STALLED
         status[todo[n_iter[todo] >= max_iter]] = Status.MAX_ITER
         status[todo[residual[todo] <= tol * null[todo]]] = Status.CONVERGED
     return Iterates(equations.scales * x, n_iter, status, residual, null, 1 / equations.smallest)
+
+
+def race(system: RidgeSystem, alpha: float, Y: Float, tol: float, worth: float) -> Iterates | None:
+    """Conjugate gradients for dense X as long as they promise to take less than `worth` reads.
+
+    Every few steps what is left is predicted from the last few; None where it is too much, or
+    where the recomputed gradient is above `tol` times that at w = 0.
+    """
+    equations = _Equations(system, alpha)
+    gradient = equations.gradient(Y, np.zeros((system.n_columns, 1)))
+    null = np.linalg.norm(gradient, axis=0)
+    if null[0] == 0:
+        return None
+    run = Variant(equations, system, gradient, jacobi=False)
+    target = tol * null
+    steps, before = 0, float(null[0])
+    while run.norm[0] > target[0]:
+        steps += STRIDE
+        run.until(target, np.array([steps], dtype=np.intp))
+        now = float(run.norm[0])
+        if now > target[0]:
+            rate = np.log(before / now) / STRIDE
+            if not rate > 0 or steps + np.log(now / target[0]) / rate > worth:
+                return None
+        before = now
+    residual = np.linalg.norm(equations.gradient_at(Y, run.x), axis=0)
+    if not residual[0] <= tol * null[0]:
+        return None
+    status = np.array([Status.CONVERGED], dtype=np.intp)
+    return Iterates(
+        equations.scales * run.x, run.n_iter, status, residual, null, 1 / equations.smallest
+    )
+
+
+def _plain(
+    equations: _Equations,
+    system: RidgeSystem,
+    gradient: Float,
+    target: Float,
+    budget: NDArray[np.intp],
+) -> tuple[Float, NDArray[np.intp]]:
+    """The change of x, and the steps taken, by a carried gradient: one read of X a step."""
+    x, steps = np.empty_like(gradient), np.empty(gradient.shape[1], dtype=np.intp)
+    for members in _groups(system, gradient.shape[1]):
+        run = Variant(equations, system, gradient[:, members], jacobi=False)
+        run.until(target[members], budget[members])
+        x[:, members], steps[members] = run.x, run.n_iter
+    return x, steps
+
+
+def _best_variant(
+    equations: _Equations,
+    system: RidgeSystem,
+    gradient: Float,
+    target: Float,
+    budget: NDArray[np.intp],
+) -> tuple[Float, NDArray[np.intp]]:
+    """The same, with the columns scaled to a unit diagonal where PROBE steps say so."""
+    if not system.view.storage.issparse:
+        return _plain(equations, system, gradient, target, budget)
+    x, steps = np.empty_like(gradient), np.empty(gradient.shape[1], dtype=np.intp)
+    for members in _groups(system, gradient.shape[1]):
+        part, goal, most = gradient[:, members], target[members], budget[members]
+        run = Variant(equations, system, part, jacobi=False)
+        run.until(goal, np.minimum(most, PROBE))
+        taken = np.zeros_like(run.n_iter)
+        # a fifth of the way in the probe's steps: the rest is soon done
+        if np.any(run.norm > (goal * run.first**4) ** 0.2) and np.all(most > 8 * PROBE):
+            other = Variant(equations, system, part, jacobi=True)
+            other.until(goal, np.full(len(goal), PROBE, dtype=np.intp))
+            if MARGIN * np.max(other.norm / run.first) < np.max(run.norm / run.first):
+                run, other = other, run
+            taken = other.n_iter
+        run.until(goal, most - taken)
+        x[:, members], steps[members] = run.x, run.n_iter + taken
+    return x, steps
+
+
+def _groups(system: RidgeSystem, count: int) -> list[slice]:
+    """Targets that are worked on at once."""
+    width = WIDTH if system.view.storage.issparse else 1
+    return [slice(first, min(first + width, count)) for first in range(0, count, width)]
+
+
+class Variant:
+    """Conjugate gradients from x = 0 for a gradient given there.
+
+    `jacobi` scales the columns so that the diagonal of the matrix is one.
+    """
+
+    def __init__(
+        self, equations: _Equations, system: RidgeSystem, gradient: Float, *, jacobi: bool
+    ) -> None:
+        self._system = system
+        scales, D = equations.scales[:, 0], equations.penalty[:, 0]
+        self._factor, measure = np.ones_like(scales), None
+        if jacobi:
+            self._factor = 1 / np.sqrt(scales**2 * system.view.norm2[system.columns] + D)
+            measure = self._spread(1 / self._factor**2, 0.0)
+        width = gradient.shape[1]
+        multiplier = self._spread(self._factor * scales, 0.0)
+        self._product = NormalProduct(system.view, multiplier, False, width)
+        self._run = ConjugateGradients(
+            self._product,
+            self._spread(self._factor**2 * D, 1.0),
+            self._spread(self._factor[:, None] * gradient, 0.0),
+            measure,
+        )
+        self.first = self.norm
+
+    def until(self, target: Float, budget: NDArray[np.intp]) -> None:
+        """Steps until each norm is at most its target, `budget` of them in all at most."""
+        before = int(self.n_iter.max())
+        with self._product.threads(self._system.n_threads):
+            self._run.run(target, budget)
+        self._system.reads += int(self.n_iter.max()) - before
+
+    @property
+    def norm(self) -> Float:
+        """Of the gradients in the caller's columns, (t,)."""
+        return self._run.norm
+
+    @property
+    def n_iter(self) -> NDArray[np.intp]:
+        return self._run.n_iter
+
+    @property
+    def x(self) -> Float:
+        """(n_columns, t)."""
+        return self._factor[:, None] * np.asarray(self._run.x)[self._system.columns]
+
+    def _spread(self, values: Float, elsewhere: float) -> Float:
+        system = self._system
+        if system.every_column:
+            return values
+        out = np.full((system.view.n_features, *values.shape[1:]), elsewhere)
+        out[system.columns] = values
+        return out
 
 
 def _run(

@@ -18,6 +18,9 @@ LARGEST_GRAM = 15_000  # rows of a Gram matrix that is made unasked
 SMALL_GRAM = 500  # sparse X: a Gram matrix that costs less than thinking about it
 SPARSE_STEPS = 200  # conjugate gradient steps to be expected on sparse X
 SPARSE_SLOWDOWN = 4  # of a sparse multiply-add against one in BLAS-3
+ROWS_FOR_ONE_READ = 28  # of the smaller side: a Gram matrix against X'(Xv)
+AT_STAKE = 0.25  # share of a Gram matrix that may be lost in trying to do without
+WORTH = 0.8  # share that conjugate gradients may be expected to take
 SMALL_WORK = 1e7  # flops below which the number of BLAS threads is left alone
 
 
@@ -31,10 +34,17 @@ class RidgeSolver:
         v; inf leaves a column out. None: ones.
     standardize : bool
     n_threads : int
+    gram : (n_features, n_features) or (n_samples, n_samples), optional
+        What `Primal` or `Dual` may be given, in the smaller dimension; it is overwritten.
     """
 
     def __init__(
-        self, view: DesignView, penalty_weights: Float | None, standardize: bool, n_threads: int
+        self,
+        view: DesignView,
+        penalty_weights: Float | None,
+        standardize: bool,
+        n_threads: int,
+        gram: Float | None = None,
     ) -> None:
         self.view = view
         self.n_threads = n_threads
@@ -43,6 +53,8 @@ class RidgeSolver:
         if penalty_weights is not None:
             left_out = np.where(penalty_weights == np.inf, np.inf, 1.0)
             self._unpenalised = RidgeSystem(view, left_out, standardize, n_threads)
+        self._gram = gram
+        self._outer = view.n_samples <= view.n_features
         self._equations: dict[int, Primal | Dual] = {}
 
     def system(self, alpha: float) -> tuple[RidgeSystem, float]:
@@ -55,14 +67,24 @@ class RidgeSolver:
         self, system: RidgeSystem, alpha: float, method: str, last: bool
     ) -> PrimalAt | DualAt | None:
         """Equations factored by "cholesky" or "eigen", where they can be; `last` frees the Gram."""
-        equations = self._equations.get(id(system))
-        if equations is None:
-            wide = system.view.n_samples <= system.n_columns
-            equations = self._equations[id(system)] = Dual(system) if wide else Primal(system)
         try:
-            return equations.at(alpha, EigenFactor if method == "eigen" else CholeskyFactor, last)
+            return self.equations(system).at(
+                alpha, EigenFactor if method == "eigen" else CholeskyFactor, last
+            )
         except Unreliable:
             return None
+
+    def equations(self, system: RidgeSystem) -> Primal | Dual:
+        """The normal equations in the smaller dimension."""
+        found = self._equations.get(id(system))
+        if found is None:
+            known = self._gram if system is self._penalised else None
+            if system.view.n_samples <= system.n_columns:
+                found = Dual(system, known if self._outer else None)
+            else:
+                found = Primal(system, None if self._outer else known)
+            self._equations[id(system)], self._gram = found, None
+        return found
 
     def blas_threads(self) -> AbstractContextManager[None]:
         """A context that keeps a large problem to one BLAS thread where that is asked for."""
@@ -77,15 +99,16 @@ def solve_directly(
     alpha: float,
     Y: Float,
     overwrite: bool = False,
+    cross: Float | None = None,
 ) -> tuple[Float, bool]:
     """Coefficients (n_columns, t); whether they are from the factor, else from singular values.
 
-    With `overwrite` Y may come back centred once more.
+    `overwrite` and `cross` are as in `PrimalAt.solve`.
     """
     if factored is not None:
         try:
             if isinstance(factored, PrimalAt):
-                return factored.solve(Y, overwrite), True
+                return factored.solve(Y, overwrite, cross), True
             return factored.solve(Y), True
         except Unreliable:
             pass
@@ -101,6 +124,15 @@ def prefers_iterations(system: RidgeSystem) -> bool:
     if not sparse.issparse(system.view.storage.X) or side <= SMALL_GRAM:
         return False
     return SPARSE_STEPS * step_work(system) < direct
+
+
+def reads_for_gram(n: int, p: int, n_targets: int) -> float:
+    """Reads of dense X by conjugate gradients that are worth trying before its Gram matrix.
+
+    0 where it costs too little for the steps that tell, 5 reads, to be lost.
+    """
+    reads = min(n, p) / ROWS_FOR_ONE_READ
+    return WORTH * reads if n_targets == 1 and AT_STAKE * reads >= 5 else 0.0
 
 
 def affordable_steps(system: RidgeSystem) -> int | None:

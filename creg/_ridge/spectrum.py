@@ -19,21 +19,20 @@ UNPENALISED = 1e-8  # share of the penalised columns in a null direction that is
 
 
 class EigenFactor:
-    """A = Q diag(values) Q', Q written over A."""
+    """A = Q diag(values) Q', Q (`vectors`) written over A; `values` ascend."""
 
     def __init__(self, A: Float) -> None:
         if A.shape[0] == 1:  # some versions ask dsyevd for too small a workspace
-            values, self._vectors = A[0].copy(), np.ones((1, 1))
+            self.values, self.vectors = A[0].copy(), np.ones((1, 1))
         else:
-            values, self._vectors = scipy.linalg.eigh(
+            self.values, self.vectors = scipy.linalg.eigh(
                 A.T, lower=False, driver="evd", overwrite_a=True, check_finite=False
             )
-        self._values = values[:, None]
-        self.rcond = max(float(values[0]), 0.0) / float(values[-1])
+        self.rcond = max(float(self.values[0]), 0.0) / float(self.values[-1])
 
     def solve(self, rhs: Float) -> Float:
         """A^-1 rhs."""
-        return self._vectors @ ((self._vectors.T @ rhs) / self._values)
+        return self.vectors @ ((self.vectors.T @ rhs) / self.values[:, None])
 
 
 def singular(system: RidgeSystem, alpha: float, Y: Float) -> Float:
@@ -56,7 +55,7 @@ def minimum_norm(A: Float, B: Float, metric: Float, tolerance: float) -> Float:
     """
     norms = np.linalg.norm(A, axis=0)
     norms[norms == 0] = 1.0
-    U, values, Vt = _svd(A / norms)
+    U, values, Vt = svd(A / norms)
     rank = int(np.count_nonzero(values > tolerance * values[0])) if values.size else 0
     w = Vt[:rank].T @ ((U[:, :rank].T @ B) / values[:rank, None])
     if rank < A.shape[1]:
@@ -65,7 +64,7 @@ def minimum_norm(A: Float, B: Float, metric: Float, tolerance: float) -> Float:
     return w / norms[:, None]
 
 
-def _svd(A: Float) -> tuple[Float, Float, Float]:
+def svd(A: Float) -> tuple[Float, Float, Float]:
     try:
         return scipy.linalg.svd(A, full_matrices=False, check_finite=False)
     except np.linalg.LinAlgError:
@@ -86,7 +85,7 @@ def _least(w: Float, null: Float, metric: Float) -> Float:
         return w
     if not np.all(metric > 0):
         # what is null in the unpenalised columns alone stays as it is
-        _, values, Vt = _svd(null[metric > 0])
+        _, values, Vt = svd(null[metric > 0])
         null = null @ Vt[: np.count_nonzero(values > UNPENALISED)].T
     if not null.shape[1]:
         return w
@@ -151,17 +150,17 @@ def _wide(system: RidgeSystem, alpha: float, Y: Float) -> Float:
         smallest = float(sigma.min())
         A *= smallest / sigma
         penalty = (alpha * smallest) * smallest
-        Q, U, values = _row_space(A)
+        Q, U, values = row_space(A)
         kept = values > EPS * max(A.shape) * values[0]
         damped = np.where(kept, values / (values**2 + penalty), 0.0)[:, None]
         W[which] = (smallest / sigma)[:, None] * (Q @ (damped * (U.T @ target)))
     return projection.complete(system, W, Y)
 
 
-def _row_space(A: Float) -> tuple[Float, Float, Float]:
+def row_space(A: Float) -> tuple[Float, Float, Float]:
     """Q, U, values with A = U diag(values) Q', for A (n, m), n <= m."""
     Q, R = scipy.linalg.qr(A.T, mode="economic", check_finite=False)
-    V, values, Ut = _svd(R)
+    V, values, Ut = svd(R)
     return Q @ V, Ut.T, values
 
 
@@ -169,7 +168,7 @@ def _wide_least_squares(A: Float, B: Float, metric: Float, tolerance: float) -> 
     norms = np.linalg.norm(A, axis=0)
     norms[norms == 0] = 1.0
     A = A / norms
-    Q, U, values = _row_space(A)
+    Q, U, values = row_space(A)
     rank = int(np.count_nonzero(values > tolerance * values[0]))
     # the solutions are Q_r' w = right, w of the columns at unit norm
     right = (U[:, :rank].T @ B) / values[:rank, None]
