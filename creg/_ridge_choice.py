@@ -9,10 +9,12 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
+from creg._data.moments import Moments
 from creg._data.statistics import outer_gram
 from creg._data.storage import Storage
 from creg._data.tall import products
 from creg._data.threads import single_blas
+from creg._data.wide import outer_products
 from creg._given import Options, Penalty
 from creg._ridge.criteria import evidence, gcv, leave_one_out
 from creg._ridge.decomposition import Decomposition, decompose, penalised_part
@@ -124,6 +126,7 @@ class RidgeChoice:
         self.exponent = int(self.exponents.max())
         self._gram: Float | None = None
         self._outer_gram: Float | None = None
+        self._outer: Outer | None = None
         self._shortfalls: list[tuple[float, float]] = []
 
     def choose(self, asked: Asked) -> Chosen:
@@ -176,11 +179,14 @@ class RidgeChoice:
         return single_blas() if self.n_threads == 1 else nullcontext()
 
     def _prepare(self, with_gram: bool) -> None:
-        """Means and norms of X, and where it is tall and dense, in the same read, Z'SZ."""
-        storage, moments = self.storage, None
+        """Means and norms of dense X and, in the same read, the smaller Gram matrix."""
+        storage, moments, K = self.storage, None, None
         n, p = storage.shape
-        free = self.penalty.weights is not None and np.any(self.penalty.weights == 0)
-        if with_gram and not storage.issparse and n > p and not free:
+        if storage.issparse:
+            pass
+        elif n <= p:
+            moments, K = self._outer_products(with_gram)
+        elif with_gram and not self._has_free:
             with single_blas():
                 known = products(
                     storage, self.weights, self.fit_intercept,
@@ -195,6 +201,33 @@ class RidgeChoice:
             self.view, self.penalty.weights, self.penalty.standardize, self.n_threads
         )
         self.design = Penalised(self.system)
+        if K is not None and with_gram and self.design.is_wide:
+            used = self.design.used
+            self._outer_gram = K if used is None else K[np.ix_(used, used)]
+            self._outer_gram *= self.design.smallest**2
+        elif K is not None:
+            self._outer = Outer(K, 1.0)
+
+    @property
+    def _has_free(self) -> bool:
+        return self.penalty.weights is not None and bool(np.any(self.penalty.weights == 0))
+
+    def _outer_products(self, with_gram: bool) -> tuple[Moments | None, Float | None]:
+        """Moments of wide dense X and inner products of its rows, in the caller's units.
+
+        The rows weighted, or for folds not: then only where all share the scale of the columns.
+        """
+        v, standardize = self.penalty.weights, self.penalty.standardize
+        if not with_gram and (standardize or self._has_free or self.weights is not None):
+            return None, None
+        roots = np.ones(self.storage.n_features)
+        if v is not None:
+            with np.errstate(divide="ignore"):
+                roots = np.where(v > 0, 1 / np.sqrt(v), 0.0)
+        read = outer_products(
+            self.storage, self.weights, self.fit_intercept, roots, standardize, self.n_threads
+        )
+        return read or (None, None)
 
     def _decomposed(self, alphas: Float | None) -> tuple[Decomposition, Float, Float]:
         """A decomposition, the alphas in the user's units and in the kernel's."""
@@ -296,7 +329,7 @@ class RidgeChoice:
 
     def _fold_fits(self, folds: Sequence[Fold]) -> Callable[[int, Float], Iterable[Part]]:
         """How fold k is fitted at given alphas; what folds share is made on the way."""
-        outer, sums = self._outer(), None
+        outer, sums = self._shared_outer(), None
         problem = self._fold_problem()
         if not self.storage.issparse and not self.design.is_wide:
             rows = RowSums(self.system, self.penalty.standardize, self.targets)
@@ -315,8 +348,11 @@ class RidgeChoice:
             self.penalty.weights, self.penalty.standardize, self.n_threads,
         )  # fmt: skip
 
-    def _outer(self) -> Outer | None:
+    def _shared_outer(self) -> Outer | None:
         design = self.design
+        if self._outer is not None and design.is_wide:
+            self._outer_gram = self._outer.part(design)
+            return self._outer
         too_large = self.Y.shape[0] > LARGEST_GRAM
         if not design.is_wide or self.penalty.standardize or design.free.size or too_large:
             return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._ridge.conjugate_gradient import conjugate_gradient
+from creg._ridge.many import krylov
 from creg._ridge.solver import step_work
 from creg._ridge.system import RidgeSystem
 
@@ -34,7 +34,10 @@ class ManyIterates:
 
 def expected_work(system: RidgeSystem, n_alphas: int) -> float:
     """Multiply-adds of `solve_at_alphas` for one target."""
-    return EXPECTED_STEPS * n_alphas * step_work(system)
+    if not np.all(system.sigma > 0):
+        return EXPECTED_STEPS * n_alphas * step_work(system)
+    shorter = min(system.n_columns, system.view.n_samples)
+    return EXPECTED_STEPS * (step_work(system) + 4.0 * n_alphas * shorter)
 
 
 def solve_at_alphas(
@@ -42,11 +45,6 @@ def solve_at_alphas(
 ) -> ManyIterates:
     """Solve for the centred targets Y (n_samples, t) at every alpha, in the user's units."""
     max_iter = min(max(1000, 10 * min(system.view.n_samples, system.n_columns)), MAX_STEPS)
-    W = np.empty((system.n_columns, Y.shape[1], alphas.size))
-    shortfall = np.zeros(alphas.size)
-    for k, alpha in enumerate(alphas):
-        end = conjugate_gradient(system, float(alpha), Y, tol, max_iter)
-        W[:, :, k] = end.W
-        null = np.where(end.null_residual > 0, end.null_residual, 1.0)
-        shortfall[k] = float(np.max(end.residual / null))
-    return ManyIterates(W, shortfall)
+    fits = krylov(system, alphas, Y, tol, max_iter)
+    null = np.where(fits.null_residual > 0, fits.null_residual, 1.0)
+    return ManyIterates(fits.W, np.max(fits.residual / null, axis=0))
