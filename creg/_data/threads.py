@@ -116,7 +116,7 @@ def parallel(functions: Sequence[Callable[[], T]], n_threads: int) -> list[T]:
         queue.stop()
         raise
     finally:
-        _settle(helpers, queue)
+        _settle(helpers, queue.stop)
     if queue.errors:
         raise queue.first_error()
     return [queue.results[k] for k in range(len(functions))]
@@ -187,8 +187,11 @@ class _Queue:
                 self.stop()
 
 
-def _settle(helpers: list[Future[None]], queue: _Queue) -> None:
-    """Wait for the helpers that have begun, through interrupts: they use the caller's arrays."""
+def _settle(helpers: list[Future[None]], stop: Callable[[], None]) -> None:
+    """Wait for the helpers that have begun, through interrupts: they use the caller's arrays.
+
+    An interrupt makes them `stop`.
+    """
     running = [helper for helper in helpers if not helper.cancel()]
     interrupt: KeyboardInterrupt | None = None
     while running:
@@ -196,7 +199,7 @@ def _settle(helpers: list[Future[None]], queue: _Queue) -> None:
             running = list(wait(running).not_done)
         except KeyboardInterrupt as error:
             interrupt = error
-            queue.stop()
+            stop()
     if interrupt is not None:
         raise interrupt
 
@@ -211,7 +214,7 @@ def helpers(
         yield
     finally:
         release()
-        _settle(started)
+        _settle(started, release)
 
 
 @contextmanager
