@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._choice.basis import Basis
+from creg._choice.basis import Moves
 from creg._choice.columns import ActiveColumns
+from creg._choice.coordinates import Coordinates, Entries, coordinates
 from creg._choice.shrunken import shrunken
 from creg._data.threads import single_blas
 from creg._problem import L1Problem
@@ -24,6 +25,9 @@ Float = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 Smoother = tuple[float, Float | None]
+
+# Solutions, or directions, that wait for one pass over the rows.
+TOGETHER = 64
 
 
 def smoothers(
@@ -112,17 +116,58 @@ def squared_penalty(problem: L1Problem, features: Index) -> Float:
 
 def _projections(columns: ActiveColumns, masks: list[Mask], leverages: bool) -> Iterator[Smoother]:
     most = max((int(np.count_nonzero(mask)) for mask in masks), default=0)
-    basis = Basis(columns.whole, columns.tolerance, most)
-    h = np.zeros(columns.n)
-    last = None
-    for mask in masks:
-        if last is None or not np.array_equal(mask, last):
-            moves = basis.move_to(mask)
-            last = mask
-            if leverages:
-                if moves.anew:
-                    h[:] = 0.0
-                for sign, q in moves.changes:
-                    squares = np.einsum("ij,ij->i", q, q)
-                    h += squares if sign > 0 else -squares
-        yield float(basis.rank), h if leverages else None
+    space = coordinates(columns)
+    basis = space.basis(most)
+    ranks, moves, last = [], [], None
+    h = Projection(space)
+    for k, mask in enumerate(masks):
+        moved = Moves() if last is not None and np.array_equal(mask, last) else basis.move_to(mask)
+        last = mask
+        ranks.append(float(basis.rank))
+        if not leverages:
+            yield ranks[-1], None
+            continue
+        moves.append(moved)
+        if k == len(masks) - 1 or h.is_due(moves):
+            yield from zip(ranks[-len(moves) :], h.after(moves), strict=True)
+            moves = []
+
+
+class Projection:
+    """The diagonal of a projection whose directions come and go."""
+
+    def __init__(self, space: Coordinates | Entries) -> None:
+        self._space = space
+        self._h = np.zeros(space.columns.n)
+
+    def is_due(self, moves: list[Moves]) -> bool:
+        """Whether enough directions wait for one pass over the rows."""
+        if self._space.direct or len(moves) >= TOGETHER:
+            return True
+        return sum(d.shape[1] for move in moves for _, d in move.changes) >= TOGETHER
+
+    def after(self, moves: list[Moves]) -> Iterator[Float]:
+        """(n,) after each move."""
+        changes = [change for move in moves for change in move.changes]
+        if self._space.direct:
+            rows = iter([directions for _, directions in changes])
+        else:
+            rows = self._over_rows([directions for _, directions in changes])
+        for move in moves:
+            if move.anew:
+                self._h[:] = 0.0
+            for sign, _ in move.changes:
+                q = next(rows)
+                squares = np.einsum("ij,ij->i", q, q)
+                self._h += squares if sign > 0 else -squares
+            yield self._h
+
+    def _over_rows(self, directions: list[Float]) -> Iterator[Float]:
+        """Q_U d, (n, k), of each, in one pass."""
+        if not directions:
+            return
+        ends = np.cumsum([d.shape[1] for d in directions])
+        rows = np.empty((self._space.columns.n, ends[-1]), order="F")
+        for start, stop, part in self._space.products(np.hstack(directions)):
+            rows[start:stop] = part
+        yield from np.split(rows, ends[:-1], axis=1)

@@ -15,8 +15,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._choice.basis import Basis
 from creg._choice.columns import ActiveColumns
+from creg._choice.coordinates import coordinates
 from creg._choice.leverages import masks_of
 from creg._data.threads import single_blas
 from creg._given import Options, Penalty
@@ -58,57 +58,55 @@ class _Refit:
         self.view = problem.data.view
         features = np.unique(np.concatenate([*supports, np.empty(0, np.intp)]))
         self.columns = ActiveColumns(self.view, features)
-        self.target = self.columns.weighted(problem.target)
-        most = max((len(support) for support in supports), default=0)
-        self.basis = Basis(self.columns.whole, self.columns.tolerance, most)
+        eta = self.columns.weighted(problem.target)
+        self.half_null = 0.5 * float(eta @ eta)
+        self.space = coordinates(self.columns)
+        self.target, self.rest = self.space.target(eta)
+        self.basis = self.space.basis(max((len(support) for support in supports), default=0))
 
     def on(self, support: Index) -> Solution:
         mask = masks_of(self.columns.features, [support])[0]
         self.basis.move_to(mask)
         at = np.flatnonzero(mask)
-        Z = self.columns.whole[:, at]
-        if self.basis.rank == len(at):
-            u = self._refined(Z, self.basis.inverse(at))
-        else:
-            u = self._shortest(Z, support)
-        solution = self._solution(support, u, self.target - Z @ u)
+        u = self._refined(at) if self.basis.rank == len(at) else self._shortest(at, support)
+        residual = self.space.residual(self.target, at, u)
+        left = self.space.projected(self.basis, residual)
+        solution = self._solution(support, u, residual, left)
         if self._is_within(solution):
             return solution
         return self._bounded(support)
 
-    def _refined(self, Z: Float, W: Float) -> Float:
-        Q = self.basis.Q
-        u = W @ (Q.T @ self.target)
-        u += W @ (Q.T @ (self.target - Z @ u))
-        return np.asarray(u)
+    def _refined(self, at: Index) -> Float:
+        W, space, u = self.basis.inverse(at), self.space, np.zeros(len(at))
+        for _ in range(2):
+            residual = space.residual(self.target, at, u)
+            u += W @ space.projected(self.basis, residual)
+        return u
 
-    def _shortest(self, Z: Float, support: Index) -> Float:
-        """By the singular values of the columns in the units that the norm is taken in."""
+    def _shortest(self, at: Index, support: Index) -> Float:
+        """In the units that the norm is taken in."""
         view = self.view
         unit = view.scale[support]
         if self.problem.penalty.standardize:
             unit = np.sqrt(view.norm2[support] / view.sum_weights)
-        U, d, Vt = np.linalg.svd(Z / unit, full_matrices=False)
-        rank = self.basis.rank
-        return np.asarray((Vt[:rank].T @ ((U[:, :rank].T @ self.target) / d[:rank])) / unit)
+        return self.space.shortest(self.target, at, unit, self.basis.rank)
 
-    def _solution(self, support: Index, u: Float, residual: Float) -> Solution:
+    def _solution(self, support: Index, u: Float, residual: Float, left: Float) -> Solution:
         """In the user's units, from kernel units."""
         problem, unit = self.problem, self.problem.unit
         nonzero = u != 0
         values, at_means = self.view.coefficients(support[nonzero], u[nonzero], unit)
-        left = self.basis.Q.T @ residual
         factor = unit / self.view.n_samples * unit
         return Solution(
             indices=support[nonzero],
             values=values,
             intercept=problem.target_mean - at_means if problem.data.fit_intercept else 0.0,
             dual_gap=0.5 * float(left @ left) * factor,
-            null_objective=0.5 * float(self.target @ self.target) * factor,
+            null_objective=self.half_null * factor,
             n_iter=1,
             status=Status.CONVERGED,
             reads=0.0,
-            loss=0.5 * float(residual @ residual) * factor,
+            loss=0.5 * (self.rest + float(residual @ residual)) * factor,
         )
 
     def _is_within(self, solution: Solution) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from along import EXACT, along, coefficients, dense, hat, make, scaled_weights
 from cases import as_format, random_data
 
-from creg._choice import basis, columns
+from creg._choice import basis, columns, sparse_basis
 from creg._choice.basis import Basis
 from creg._choice.leverages import free_supports, smoothers
 from creg._solution import Solutions
@@ -155,6 +155,48 @@ def test_columns_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for l1_ratio in (1.0, 0.5):
         check(X, y, l1_ratio=l1_ratio)
         check(as_format(X, "csr_array"), y, l1_ratio=l1_ratio)
+
+
+def entries_only(monkeypatch: pytest.MonkeyPatch, trusted: float) -> None:
+    """Sparse columns by their stored entries, however few."""
+    monkeypatch.setattr(columns, "DENSE", 0)
+    monkeypatch.setattr(columns, "SHARE", 0)
+    monkeypatch.setattr(sparse_basis, "TRUSTED", trusted)
+
+
+@pytest.mark.parametrize("trusted", [0.0, 1e-11])
+@pytest.mark.parametrize("shape", [(60, 12), (30, 50)])
+def test_stored_entries(
+    monkeypatch: pytest.MonkeyPatch, trusted: float, shape: tuple[int, int]
+) -> None:
+    entries_only(monkeypatch, trusted)
+    monkeypatch.setattr(sparse_basis, "AT_ONCE", 2)
+    X, y = random_data(13, *shape, density=0.3, shift=0.0)
+    s = np.where(np.arange(len(y)) % 5 == 0, 0.0, 1.0 + np.arange(len(y)) % 3)
+    for name, dtype in (("csc_array", np.float64), ("csr_array", np.float32)):
+        for some in (None, s):
+            for l1_ratio in (1.0, 0.5):
+                check(as_format(X, name, dtype), y, some, l1_ratio=l1_ratio)
+            check(as_format(X, name, dtype), y, some, False, lower=-0.1)
+
+
+@pytest.mark.parametrize("trusted", [0.0, 1e-11])
+def test_stored_entries_of_dependent_columns(
+    monkeypatch: pytest.MonkeyPatch, trusted: float
+) -> None:
+    entries_only(monkeypatch, trusted)
+    rng = np.random.default_rng(14)
+    # one column for each level of two factors, and some columns twice
+    codes = [rng.integers(0, 6, 50), rng.integers(0, 4, 50)]
+    X = np.column_stack([code == level for code in codes for level in range(code.max() + 1)])
+    X = np.column_stack([X, X[:, :3]]).astype(float)
+    supports = [np.flatnonzero(rng.random(13) < rng.uniform(0.2, 1)) for _ in range(60)]
+    problem = make(as_format(X, "csc_array"), rng.normal(size=50))
+    each = smoothers(problem, on_supports(supports), np.zeros(60), leverages=True)
+    for support, (df, h) in zip(supports, each, strict=True):
+        expected_df, expected = hat(X, None, True, support)
+        assert df == round(expected_df)
+        np.testing.assert_allclose(h, expected, atol=1e-12)
 
 
 def test_drift_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
