@@ -207,3 +207,32 @@ class SparseColumns:
     def correlations(self, r: Float) -> Float:
         """Z'S^1/2 r, (u,) or (u, k)."""
         return np.asarray(self._transposed @ r - np.multiply.outer(self.m, self.e @ r))
+
+    def quadratic_forms(self, which: Index, H: Float) -> Float:
+        """z_i'H z_i over some columns, (n,), H symmetric."""
+        B = self._columns[:, which].tocsr()
+        m, e = self.m[which], self.e
+        Hm = H @ m
+        out = np.square(e) * float(m @ Hm) - 2.0 * e * (B @ Hm)
+        counts = np.diff(B.indptr).astype(np.intp)
+        ends = np.cumsum(counts * counts)
+        start = 0
+        while start < self.n:
+            before = int(ends[start - 1]) if start else 0
+            stop = max(int(np.searchsorted(ends, before + BLOCK, side="right")), start + 1)
+            out[start:stop] += _pairs(B[start:stop], H)
+            start = stop
+        return out
+
+
+def _pairs(B: sparse.csr_array, H: Float) -> Float:
+    """b_i'H b_i from all pairs of entries of each row."""
+    counts = np.diff(B.indptr)
+    per_entry = np.repeat(counts, counts)
+    first = np.repeat(np.arange(B.nnz), per_entry)
+    begin = np.repeat(B.indptr[:-1], counts)
+    ends = np.cumsum(per_entry)
+    second = np.arange(len(first)) - np.repeat(ends - per_entry - begin, per_entry)
+    values = B.data[first] * B.data[second] * H[B.indices[first], B.indices[second]]
+    rows = np.repeat(np.arange(B.shape[0]), counts * counts)
+    return np.asarray(np.bincount(rows, values, B.shape[0]), dtype=np.float64)

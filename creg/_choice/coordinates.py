@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 from scipy.linalg import lapack
 
 from creg._choice.basis import Basis
@@ -60,6 +61,15 @@ class Coordinates:
         """(start, stop, rows) of directions given by coordinates."""
         assert self.back is not None
         return self.columns.products(self.back @ directions)
+
+    def squares(self, directions: Float, weights: Float) -> Float:
+        """sum_k weights_k q_ik^2 of directions, (n,)."""
+        if self.direct:
+            return np.asarray(np.square(directions) @ weights)
+        out = np.empty(self.columns.n)
+        for start, stop, rows in self.products(directions):
+            out[start:stop] = np.square(rows) @ weights
+        return out
 
     def residual(self, target: Float, at: Index, u: Float) -> Float:
         """target - Z_A u."""
@@ -143,6 +153,8 @@ def coordinates(columns: ActiveColumns) -> Coordinates | Entries:
         found = _triangle(columns)
         if found is not None:
             return Coordinates(columns, *found)
+        if not columns.is_small:
+            return Coordinates(columns, *_pivoted_triangle(columns))
     return Coordinates(columns, columns.whole, None)
 
 
@@ -162,3 +174,16 @@ def _triangle(columns: ActiveColumns) -> tuple[Float, Float] | None:
         return None
     again, _ = lapack.dtrtri(D)
     return D @ T, inverse @ again
+
+
+def _pivoted_triangle(columns: ActiveColumns) -> tuple[Float, Float]:
+    """R and R^+ of columns that may depend on each other, by blocks of rows."""
+    R = np.empty((0, columns.u))
+    for _, _, rows in columns.blocks():
+        R = np.asarray(np.linalg.qr(np.vstack([R, rows]), mode="r"))
+    Q, T, order = linalg.qr(R, mode="economic", pivoting=True, check_finite=False)
+    rank = int(np.count_nonzero(np.abs(T.diagonal()) > columns.tolerance))
+    back = np.zeros((columns.u, rank))
+    if rank:
+        back[order[:rank]] = lapack.dtrtri(T[:rank, :rank])[0]
+    return Q[:, :rank].T @ R, back

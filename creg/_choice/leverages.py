@@ -93,15 +93,16 @@ def _each(
     problem: L1Problem, columns: ActiveColumns, masks: list[Mask], l2: Float, leverages: bool
 ) -> Iterator[Smoother]:
     """Runs of solutions with and without a squared penalty."""
+    space = coordinates(columns)
     start = 0
     for stop in range(1, len(masks) + 1):
         if stop < len(masks) and (l2[stop] > 0) == (l2[start] > 0):
             continue
         if l2[start] > 0:
             b = squared_penalty(problem, columns.features)
-            yield from shrunken(columns, masks[start:stop], b, l2[start:stop], leverages)
+            yield from shrunken(space, masks[start:stop], b, l2[start:stop], leverages)
         else:
-            yield from _projections(columns, masks[start:stop], leverages)
+            yield from _projections(space, masks[start:stop], leverages)
         start = stop
 
 
@@ -114,9 +115,10 @@ def squared_penalty(problem: L1Problem, features: Index) -> Float:
     return d2 if penalty.weights is None else penalty.weights[features] * d2
 
 
-def _projections(columns: ActiveColumns, masks: list[Mask], leverages: bool) -> Iterator[Smoother]:
+def _projections(
+    space: Coordinates | Entries, masks: list[Mask], leverages: bool
+) -> Iterator[Smoother]:
     most = max((int(np.count_nonzero(mask)) for mask in masks), default=0)
-    space = coordinates(columns)
     basis = space.basis(most)
     ranks, moves, last = [], [], None
     h = Projection(space)

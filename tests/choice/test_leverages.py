@@ -155,6 +155,9 @@ def test_columns_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for l1_ratio in (1.0, 0.5):
         check(X, y, l1_ratio=l1_ratio)
         check(as_format(X, "csr_array"), y, l1_ratio=l1_ratio)
+        near = X @ np.eye(15, 25) + 0.0
+        near[:, 15:] = X[:, :10] + 1e-7 * np.sin(np.arange(2000.0).reshape(200, 10))
+        check(near, y, l1_ratio=l1_ratio, within=1e-7)
 
 
 def entries_only(monkeypatch: pytest.MonkeyPatch, trusted: float) -> None:
@@ -174,10 +177,13 @@ def test_stored_entries(
     X, y = random_data(13, *shape, density=0.3, shift=0.0)
     s = np.where(np.arange(len(y)) % 5 == 0, 0.0, 1.0 + np.arange(len(y)) % 3)
     for name, dtype in (("csc_array", np.float64), ("csr_array", np.float32)):
+        A = as_format(X, name, dtype)
         for some in (None, s):
-            for l1_ratio in (1.0, 0.5):
-                check(as_format(X, name, dtype), y, some, l1_ratio=l1_ratio)
-            check(as_format(X, name, dtype), y, some, False, lower=-0.1)
+            for l1_ratio in (1.0, 0.5, 0.999999999):
+                check(A, y, some, l1_ratio=l1_ratio)
+            check(A, y, some, False, lower=-0.1)
+            v = np.where(np.arange(shape[1]) < 3, 0.0, 2.0)
+            check(A, y, some, False, weights=v, standardize=True, l1_ratio=0.5)
 
 
 @pytest.mark.parametrize("trusted", [0.0, 1e-11])
