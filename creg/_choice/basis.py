@@ -20,7 +20,6 @@ from scipy.linalg import blas, lapack
 
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 EPS = float(np.finfo(np.float64).eps)
 # Error of a direction, as bounded, from which on the basis is made anew.
@@ -101,14 +100,15 @@ class Basis:
         """Active columns that have a direction."""
         return np.flatnonzero(self._slot >= 0)
 
-    def move_to(self, active: Mask) -> Moves:
-        """Let these columns be the active ones."""
-        entering = np.flatnonzero(active > self._active)
-        leaving = np.flatnonzero(self._active > active)
-        self._active = active
+    def move(self, entering: Index, leaving: Index) -> Moves:
+        """Make columns active, and others no longer."""
+        moves = Moves()
+        if not len(entering) and not len(leaving):
+            return moves
+        self._active[entering] = True
+        self._active[leaving] = False
         if len(leaving) > self.rank - len(leaving):
             return self._restart()
-        moves = Moves()
         if len(leaving):
             gone = leaving[~self._dependent[leaving]]
             self._dependent[leaving] = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from math import inf, log, pi
 
 import numpy as np
@@ -65,18 +65,23 @@ def n_used(view: DesignView) -> int:
 
 def residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
     """y - b - Xw of each solution, (n_samples,), in the user's units; 0 in rows without weight."""
+    for R in _residuals(problem, solutions):
+        yield from R
+
+
+def _residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
+    """(k, n_samples) of some solutions at a time."""
     view = problem.data.view
     target = problem.target * problem.unit
     used = None if view.weights is None else view.weights > 0
     step = max(1, min(32, HELD // max(view.n_samples, 1)))
     for start in range(0, len(solutions), step):
-        stop = min(start + step, len(solutions))
-        features, W = _dense(solutions, start, stop)
+        features, W = _dense(solutions, start, min(start + step, len(solutions)))
         R = _products(view, features, W)
-        np.subtract(target[:, None], R, out=R)
+        np.subtract(target, R, out=R)
         if used is not None:
-            R[~used] = 0.0
-        yield from R.T
+            R[:, ~used] = 0.0
+        yield R
 
 
 def _dense(solutions: Solutions, start: int, stop: int) -> tuple[Index, Float]:
@@ -90,22 +95,23 @@ def _dense(solutions: Solutions, start: int, stop: int) -> tuple[Index, Float]:
 
 
 def _products(view: DesignView, features: Index, W: Float) -> Float:
-    """(X - mean) W over some features, (n_samples, k), Fortran-ordered."""
-    out = np.zeros((view.n_samples, W.shape[1]), order="F")
+    """W'(X - mean)' over some features, (k, n_samples)."""
+    out = np.zeros((W.shape[1], view.n_samples))
     X, mean = view.storage.X, view.mean[features]
     if sparse.issparse(X):
         spread = view.norm2[features] / view.sum_weights
         heavy = np.square(mean * view.scale[features]) > HEAVY * spread
         light = ~heavy
-        out += X[:, features[light]] @ W[light]
-        out -= mean[light] @ W[light]
+        out += (X[:, features[light]] @ W[light]).T
+        out -= (mean[light] @ W[light])[:, None]
         for j in np.flatnonzero(heavy):
-            out += np.outer(view.storage.column(int(features[j])) - mean[j], W[j])
+            out += np.outer(W[j], view.storage.column(int(features[j])) - mean[j])
         return out
     step = max(64, HELD // 4 // max(len(features), 1))
     for start in range(0, view.n_samples, step):
-        rows = X[start : start + step].T[features].T
-        out[start : start + step] = np.subtract(rows, mean, dtype=np.float64) @ W
+        rows = X[start : start + step].T[features]
+        rows = np.subtract(rows, mean[:, None], dtype=np.float64)
+        np.matmul(W.T, rows, out=out[:, start : start + step])
     return out
 
 
@@ -193,9 +199,8 @@ def leave_one_out(
     gammas : sequence of float
     """
     weights = problem.data.view.weights
-    s = np.ones(problem.data.view.n_samples) if weights is None else weights
-    used = slice(None) if weights is None else weights > 0
-    s = s[used] / s[used].sum()
+    s = np.ones(problem.data.view.n_samples) if weights is None else weights[weights > 0]
+    s = s / s.sum()
     shape = (len(gammas), len(solutions))
     values, errors, df = np.empty(shape), np.empty(shape), np.empty(shape)
     fits = zip(
@@ -203,26 +208,37 @@ def leave_one_out(
         _left_out(problem, refitted, np.zeros_like(l2)) if refitted is not None else repeat(None),
         strict=False,
     )
-    for k, (first, second) in enumerate(fits):
+    start = 0
+    for first, second in fits:
+        some = slice(start, start + len(first[0]))
+        start = some.stop
         for g, gamma in enumerate(gammas):
-            df[g, k], e = _between(first, second, gamma)
-            values[g, k], errors[g, k] = _mean_square(e[used], s)
+            df[g, some], e = _between(first, second, gamma)
+            values[g, some], errors[g, some] = _mean_squares(e, s)
     return Scores(values, errors, df)
 
 
-def _left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> Iterator[tuple[float, Float]]:
-    """df and e_i of each solution; e_i is inf where the row cannot be left out."""
+def _left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> Iterator[tuple[Float, Float]]:
+    """df, (k,), and e, (k, rows used), of some solutions at a time.
+
+    e_i is inf where the row cannot be left out.
+    """
+    weights = problem.data.view.weights
     each = smoothers(problem, solutions, l2, leverages=True)
-    for r, (df, h) in zip(residuals(problem, solutions), each, strict=True):
-        assert h is not None
-        left = 1.0 - h
-        yield df, np.divide(r, left, out=np.full(len(r), inf), where=left > SATURATED)
+    for R in _residuals(problem, solutions):
+        df, H = zip(*islice(each, len(R)), strict=True)
+        left = np.array(H)
+        np.subtract(1.0, left, out=left)
+        if weights is not None:
+            R, left = R[:, weights > 0], left[:, weights > 0]
+        e = np.divide(R, left, out=np.full(R.shape, inf), where=left > SATURATED)
+        yield np.array(df), e
 
 
 def _between(
-    first: tuple[float, Float], second: tuple[float, Float] | None, gamma: float
-) -> tuple[float, Float]:
-    """df and errors (or residuals) of a blend."""
+    first: tuple[Float, Float], second: tuple[Float, Float] | None, gamma: float
+) -> tuple[Float, Float]:
+    """df and errors of a blend."""
     if second is None or gamma == 1.0:
         return first
     if gamma == 0.0:
@@ -231,14 +247,16 @@ def _between(
     return gamma * first[0] + rest * second[0], gamma * first[1] + rest * second[1]
 
 
-def _mean_square(e: Float, s: Float) -> tuple[float, float]:
-    """sum_i s_i e_i^2, weights that sum to 1, and its standard error."""
+def _mean_squares(e: Float, s: Float) -> tuple[Float, Float]:
+    """sum_i s_i e_i^2 of the rows of e, weights that sum to 1, and their standard errors."""
     squares = np.square(e)
-    mean, n = float(s @ squares), len(e)
-    if not np.isfinite(mean) or n < 2:
-        return mean, inf
-    variance = float(s @ np.square(squares - mean)) * n / (n - 1)
-    return mean, (variance / n) ** 0.5
+    means, n = squares @ s, len(s)
+    with np.errstate(invalid="ignore"):
+        squares -= means[:, None]
+        np.square(squares, out=squares)
+    variances = squares @ s / max(n - 1, 1)
+    finite = np.isfinite(means) & (n > 1)
+    return means, np.where(finite, np.sqrt(variances), inf)
 
 
 def sums_of_squares(

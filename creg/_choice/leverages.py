@@ -17,13 +17,12 @@ from creg._choice.basis import Moves
 from creg._choice.columns import ActiveColumns
 from creg._choice.coordinates import Coordinates, Entries, coordinates
 from creg._choice.shrunken import shrunken
+from creg._choice.supports import Supports
 from creg._data.threads import single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
 Float = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 Smoother = tuple[float, Float | None]
 
 # Solutions, or directions, that wait for one pass over the rows.
@@ -40,7 +39,7 @@ def smoothers(
     problem : L1Problem
     solutions : Solutions
     l2 : (len(solutions),)
-        n alpha (1 - l1_ratio), as the kernels have it.
+        n alpha (1 - l1_ratio), as the kernels have it; all 0 or all > 0.
     leverages : bool
 
     Yields
@@ -50,15 +49,12 @@ def smoothers(
         The intercept's share included; 0 in rows without weight.
     """
     view = problem.data.view
-    supports = free_supports(problem, solutions)
-    features = np.unique(np.concatenate([*supports, np.empty(0, np.intp)]))
-    columns = ActiveColumns(view, features)
-    masks = masks_of(features, supports)
+    supports = Supports.free(problem, solutions)
     share = np.zeros(view.n_samples)
     if view.centred:
         share += (1.0 if view.weights is None else view.weights) / view.sum_weights
     with single_blas():
-        for df, h in _each(problem, columns, masks, l2, leverages):
+        for df, h in _each(problem, supports, l2, leverages):
             if h is not None:
                 h = h + share
                 if view.weights is not None:
@@ -66,47 +62,16 @@ def smoothers(
             yield df, h
 
 
-def free_supports(problem: L1Problem, solutions: Solutions) -> list[Index]:
-    """Features with a nonzero coefficient that is not at a bound, for each solution."""
-    indices, values, penalty = solutions.indices, solutions.values, problem.penalty
-    lower, upper = (
-        bound if isinstance(bound, float) else bound[indices]
-        for bound in (penalty.lower, penalty.upper)
-    )
-    free = (values > lower) & (values < upper)
-    ends = np.concatenate([[0], np.cumsum(free)])[solutions.indptr]
-    kept = indices[free]
-    return [kept[ends[k] : ends[k + 1]] for k in range(len(solutions))]
+def _each(problem: L1Problem, supports: Supports, l2: Float, leverages: bool) -> Iterator[Smoother]:
+    space = coordinates(ActiveColumns(problem.data.view, supports.features))
+    if not l2.any():
+        yield from _projections(space, supports, leverages)
+        return
+    b = squared_penalty(problem, supports.features)
+    yield from shrunken(space, supports.masks, b, l2, leverages)
 
 
-def masks_of(features: Index, supports: list[Index]) -> list[Mask]:
-    """Which of the features are in each support."""
-    masks = []
-    for support in supports:
-        mask = np.zeros(len(features), dtype=bool)
-        mask[np.searchsorted(features, support)] = True
-        masks.append(mask)
-    return masks
-
-
-def _each(
-    problem: L1Problem, columns: ActiveColumns, masks: list[Mask], l2: Float, leverages: bool
-) -> Iterator[Smoother]:
-    """Runs of solutions with and without a squared penalty."""
-    space = coordinates(columns)
-    start = 0
-    for stop in range(1, len(masks) + 1):
-        if stop < len(masks) and (l2[stop] > 0) == (l2[start] > 0):
-            continue
-        if l2[start] > 0:
-            b = squared_penalty(problem, columns.features)
-            yield from shrunken(space, masks[start:stop], b, l2[start:stop], leverages)
-        else:
-            yield from _projections(space, masks[start:stop], leverages)
-        start = stop
-
-
-def squared_penalty(problem: L1Problem, features: Index) -> Float:
+def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
     """b_j = v_j d_j^2 of these features."""
     view, penalty = problem.data.view, problem.penalty
     d2 = np.square(view.scale[features])
@@ -116,23 +81,20 @@ def squared_penalty(problem: L1Problem, features: Index) -> Float:
 
 
 def _projections(
-    space: Coordinates | Entries, masks: list[Mask], leverages: bool
+    space: Coordinates | Entries, supports: Supports, leverages: bool
 ) -> Iterator[Smoother]:
-    most = max((int(np.count_nonzero(mask)) for mask in masks), default=0)
-    basis = space.basis(most)
-    ranks, moves, last = [], [], None
-    h = Projection(space)
-    for k, mask in enumerate(masks):
-        moved = Moves() if last is not None and np.array_equal(mask, last) else basis.move_to(mask)
-        last = mask
-        ranks.append(float(basis.rank))
+    basis, projection = space.basis(supports.most), Projection(space)
+    ranks, moves = [], []
+    for k in range(len(supports)):
+        move = basis.move(supports.entering[k], supports.leaving[k])
         if not leverages:
-            yield ranks[-1], None
+            yield float(basis.rank), None
             continue
-        moves.append(moved)
-        if k == len(masks) - 1 or h.is_due(moves):
-            yield from zip(ranks[-len(moves) :], h.after(moves), strict=True)
-            moves = []
+        ranks.append(float(basis.rank))
+        moves.append(move)
+        if k == len(supports) - 1 or projection.is_due(moves):
+            yield from zip(ranks, projection.after(moves), strict=True)
+            ranks, moves = [], []
 
 
 class Projection:

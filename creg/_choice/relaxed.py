@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from creg._choice.columns import ActiveColumns
 from creg._choice.coordinates import coordinates
-from creg._choice.leverages import masks_of
+from creg._choice.supports import Supports
 from creg._data.threads import single_blas
 from creg._given import Options, Penalty
 from creg._problem import L1Problem
@@ -37,37 +37,34 @@ def relaxed(problem: L1Problem, solutions: Solutions, options: Options) -> Solut
     options : Options
         For the refits that a bound stops.
     """
-    supports = [
-        solutions.indices[solutions.indptr[k] : solutions.indptr[k + 1]]
-        for k in range(len(solutions))
-    ]
+    supports = Supports.of(solutions)
+    found: list[Solution] = []
     with single_blas():
         refit = _Refit(problem, supports, options)
-        found: list[Solution] = []
-        for k, support in enumerate(supports):
-            if k and np.array_equal(support, supports[k - 1]):
+        for k in range(len(supports)):
+            if k and not len(supports.entering[k]) and not len(supports.leaving[k]):
                 found.append(replace(found[-1], n_iter=0, reads=0.0))
             else:
-                found.append(refit.on(support))
+                found.append(refit.at(k))
     return Solutions.of(found)
 
 
 class _Refit:
-    def __init__(self, problem: L1Problem, supports: list[Index], options: Options) -> None:
-        self.problem, self.options = problem, options
+    def __init__(self, problem: L1Problem, supports: Supports, options: Options) -> None:
+        self.problem, self.supports, self.options = problem, supports, options
         self.view = problem.data.view
-        features = np.unique(np.concatenate([*supports, np.empty(0, np.intp)]))
-        self.columns = ActiveColumns(self.view, features)
-        eta = self.columns.weighted(problem.target)
+        columns = ActiveColumns(self.view, supports.features)
+        eta = columns.weighted(problem.target)
         self.half_null = 0.5 * float(eta @ eta)
-        self.space = coordinates(self.columns)
+        self.space = coordinates(columns)
         self.target, self.rest = self.space.target(eta)
-        self.basis = self.space.basis(max((len(support) for support in supports), default=0))
+        self.basis = self.space.basis(supports.most)
 
-    def on(self, support: Index) -> Solution:
-        mask = masks_of(self.columns.features, [support])[0]
-        self.basis.move_to(mask)
-        at = np.flatnonzero(mask)
+    def at(self, k: int) -> Solution:
+        """The k-th support; in order, from the first on."""
+        self.basis.move(self.supports.entering[k], self.supports.leaving[k])
+        at = np.flatnonzero(self.supports.masks[k])
+        support = self.supports.features[at]
         u = self._refined(at) if self.basis.rank == len(at) else self._shortest(at, support)
         residual = self.space.residual(self.target, at, u)
         left = self.space.projected(self.basis, residual)

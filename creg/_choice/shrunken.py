@@ -35,9 +35,9 @@ DECOMPOSITION = 8
 
 
 def shrunken(
-    space: Coordinates | Entries, masks: list[Mask], b: Float, l2: Float, leverages: bool
+    space: Coordinates | Entries, masks: Mask, b: Float, l2: Float, leverages: bool
 ) -> Iterator[Smoother]:
-    """For each mask (u,) and each l2 > 0; b : (u,) squared penalties."""
+    """For each mask of (n, u) and each l2 > 0 of (n,); b : (u,) squared penalties."""
     start = 0
     for stop in range(1, len(masks) + 1):
         if stop < len(masks) and np.array_equal(masks[stop], masks[start]):

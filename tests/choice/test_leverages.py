@@ -9,7 +9,8 @@ from cases import as_format, random_data
 
 from creg._choice import basis, columns, sparse_basis
 from creg._choice.basis import Basis
-from creg._choice.leverages import free_supports, smoothers
+from creg._choice.leverages import smoothers
+from creg._choice.supports import Supports
 from creg._solution import Solutions
 
 Array = np.ndarray[Any, Any]
@@ -222,10 +223,10 @@ def test_basis_stays_orthonormal() -> None:
     Z /= np.linalg.norm(Z, axis=0)
     found, active = Basis(Z, 1e-13, 40), np.zeros(80, dtype=bool)
     for _ in range(200):
-        active = active.copy()
+        before = active.copy()
         active[rng.choice(80, 4)] ^= True
         active[np.flatnonzero(active)[40:]] = False
-        found.move_to(active)
+        found.move(np.flatnonzero(active > before), np.flatnonzero(before > active))
         assert found.rank == active.sum()
         np.testing.assert_allclose(found.Q.T @ found.Q, np.eye(found.rank), atol=1e-13)
         at = np.flatnonzero(active)
@@ -238,8 +239,14 @@ def test_free_supports_leave_out_what_is_at_a_bound() -> None:
     _, _, solutions = along(problem)
     W = coefficients(solutions, 6)
     assert (W == 0.2).any() or (W == -0.1).any()
-    for w, support in zip(W, free_supports(problem, solutions), strict=True):
-        assert support.tolist() == np.flatnonzero((w != 0) & (w > -0.1) & (w < 0.2)).tolist()
+    supports = Supports.free(problem, solutions)
+    before: set[int] = set()
+    for k, w in enumerate(W):
+        free = np.flatnonzero((w != 0) & (w > -0.1) & (w < 0.2))
+        assert supports.features[supports.masks[k]].tolist() == free.tolist()
+        after = before | set(supports.features[supports.entering[k]].tolist())
+        before = after - set(supports.features[supports.leaving[k]].tolist())
+        assert sorted(before) == free.tolist()
 
 
 def test_no_support_at_all() -> None:
