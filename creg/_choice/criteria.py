@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 from math import inf, log, pi
 
 import numpy as np
@@ -21,6 +21,7 @@ from scipy.linalg import lapack
 
 from creg._choice.leverages import smoothers
 from creg._choice.relaxed import blend
+from creg._choice.supports import Supports
 from creg._data.design import DesignView
 from creg._given import Options, Penalty
 from creg._problem import L1Problem
@@ -28,6 +29,7 @@ from creg._solution import Solutions
 
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
+Errors = tuple[Float, Float]
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -203,13 +205,8 @@ def leave_one_out(
     s = s / s.sum()
     shape = (len(gammas), len(solutions))
     values, errors, df = np.empty(shape), np.empty(shape), np.empty(shape)
-    fits = zip(
-        _left_out(problem, solutions, l2),
-        _left_out(problem, refitted, np.zeros_like(l2)) if refitted is not None else repeat(None),
-        strict=False,
-    )
     start = 0
-    for first, second in fits:
+    for first, second in _left_out(problem, solutions, l2, refitted):
         some = slice(start, start + len(first[0]))
         start = some.stop
         for g, gamma in enumerate(gammas):
@@ -218,26 +215,43 @@ def leave_one_out(
     return Scores(values, errors, df)
 
 
-def _left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> Iterator[tuple[Float, Float]]:
-    """df, (k,), and e, (k, rows used), of some solutions at a time.
-
-    e_i is inf where the row cannot be left out.
-    """
-    weights = problem.data.view.weights
+def _left_out(
+    problem: L1Problem, solutions: Solutions, l2: Float, refitted: Solutions | None
+) -> Iterator[tuple[Errors, Errors | None]]:
+    """Of some solutions at a time, and of their refits."""
     each = smoothers(problem, solutions, l2, leverages=True)
-    for R in _residuals(problem, solutions):
-        df, H = zip(*islice(each, len(R)), strict=True)
-        left = np.array(H)
-        np.subtract(1.0, left, out=left)
-        if weights is not None:
-            R, left = R[:, weights > 0], left[:, weights > 0]
-        e = np.divide(R, left, out=np.full(R.shape, inf), where=left > SATURATED)
-        yield np.array(df), e
+    if refitted is None:
+        for R in _residuals(problem, solutions):
+            yield _errors(problem, R, list(islice(each, len(R)))), None
+        return
+    others = None
+    if l2.any() or not _alike(problem, solutions, refitted):
+        others = smoothers(problem, refitted, np.zeros_like(l2), leverages=True)
+    pairs = zip(_residuals(problem, solutions), _residuals(problem, refitted), strict=True)
+    for R, R2 in pairs:
+        one = list(islice(each, len(R)))
+        other = one if others is None else list(islice(others, len(R)))
+        yield _errors(problem, R, one), _errors(problem, R2, other)
 
 
-def _between(
-    first: tuple[Float, Float], second: tuple[Float, Float] | None, gamma: float
-) -> tuple[Float, Float]:
+def _alike(problem: L1Problem, solutions: Solutions, refitted: Solutions) -> bool:
+    """Whether the same features are free in both."""
+    one, other = (Supports.free(problem, fit) for fit in (solutions, refitted))
+    return np.array_equal(one.features, other.features) and np.array_equal(one.masks, other.masks)
+
+
+def _errors(problem: L1Problem, R: Float, found: list[tuple[float, Float | None]]) -> Errors:
+    """df, (k,), and e, (k, rows used), from residuals; inf where a row cannot be left out."""
+    weights = problem.data.view.weights
+    left = np.array([h for _, h in found])
+    np.subtract(1.0, left, out=left)
+    if weights is not None:
+        R, left = R[:, weights > 0], left[:, weights > 0]
+    e = np.divide(R, left, out=np.full(R.shape, inf), where=left > SATURATED)
+    return np.array([df for df, _ in found]), e
+
+
+def _between(first: Errors, second: Errors | None, gamma: float) -> Errors:
     """df and errors of a blend."""
     if second is None or gamma == 1.0:
         return first
@@ -268,7 +282,7 @@ def sums_of_squares(
 ) -> Scores:
     """RSS and df, for `information`; the parameters are those of `leave_one_out`."""
     fits = [(solutions, l2)]
-    if refitted is not None:
+    if refitted is not None and (l2.any() or not _alike(problem, solutions, refitted)):
         fits.append((refitted, np.zeros_like(l2)))
     dfs = [
         np.array([df for df, _ in smoothers(problem, fit, at, leverages=False)]) for fit, at in fits
