@@ -95,6 +95,16 @@ class Basis:
         """W over active columns, (k, rank): the others would add 0."""
         return np.asarray(self._W[self._slot[columns]])
 
+    def combination(self, v: Float, columns: Index) -> Float:
+        """W v over active columns, without a copy of W."""
+        return np.asarray((self._W[: self._high + 1] @ v)[self._slot[columns]])
+
+    def correlation(self, z: Float, columns: Index) -> Float:
+        """W'z, z given over active columns and 0 elsewhere."""
+        in_slots = np.zeros((self._high + 1, *z.shape[1:]))
+        in_slots[self._slot[columns]] = z
+        return np.asarray(self._W[: self._high + 1].T @ in_slots)
+
     @property
     def members(self) -> Index:
         """Active columns that have a direction."""

@@ -32,6 +32,18 @@ MENDED = 1e-2
 WORST = 1e-10
 
 
+def projected(
+    columns: ActiveColumns | SparseColumns, back: Float, eta: Float
+) -> tuple[Float, float]:
+    """Q'eta with Q = Z back, refined once, and the square of what it leaves of eta."""
+    v, left = np.zeros(back.shape[1]), eta
+    for _ in range(2):
+        change = back.T @ columns.correlations(left)
+        v += change
+        left = left - columns.product(back @ change)
+    return v, float(left @ left)
+
+
 @dataclass(frozen=True)
 class Coordinates:
     """Z_U = Q_U Z with orthonormal Q_U.
@@ -88,12 +100,7 @@ class Coordinates:
         """Q_U'eta and the square of what it leaves of eta."""
         if self.back is None:
             return eta, 0.0
-        v, left = np.zeros(self.Z.shape[0]), eta
-        for _ in range(2):
-            change = self.back.T @ self.columns.correlations(left)
-            v += change
-            left = left - self.columns.product(self.back @ change)
-        return v, float(left @ left)
+        return projected(self.columns, self.back, eta)
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ class Entries:
     def projected(self, basis: Basis, r: Float) -> Float:
         """Q'r = W'Z_A'r."""
         at = basis.members
-        return np.asarray(basis.inverse(at).T @ self.sparse.correlations(r)[at])
+        return basis.correlation(self.sparse.correlations(r)[at], at)
 
     def shortest(self, target: Float, at: Index, unit: Float, rank: int) -> Float:
         """The least-squares u with the smallest ||unit u||, by Z_A'S Z_A and refined once."""
@@ -154,7 +161,7 @@ def coordinates(columns: ActiveColumns) -> Coordinates | Entries:
         if found is not None:
             return Coordinates(columns, *found)
         if not columns.is_small:
-            return Coordinates(columns, *_pivoted_triangle(columns))
+            return Coordinates(columns, *pivoted_triangle(columns))
     return Coordinates(columns, columns.whole, None)
 
 
@@ -176,7 +183,7 @@ def _triangle(columns: ActiveColumns) -> tuple[Float, Float] | None:
     return D @ T, inverse @ again
 
 
-def _pivoted_triangle(columns: ActiveColumns) -> tuple[Float, Float]:
+def pivoted_triangle(columns: ActiveColumns) -> tuple[Float, Float]:
     """R and R^+ of columns that may depend on each other, by blocks of rows."""
     R = np.empty((0, columns.u))
     for _, _, rows in columns.blocks():

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
+from creg._choice.columns import ActiveColumns
+from creg._choice.coordinates import pivoted_triangle, projected
 from creg._choice.leverages import smoothers
 from creg._choice.relaxed import blend
 from creg._choice.supports import Supports
 from creg._data.design import DesignView
-from creg._given import Options, Penalty
+from creg._data.threads import single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
@@ -35,6 +37,8 @@ EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 # 1 - h_i up to which a row cannot be left out.
 SATURATED = 1e-10
+# Pivot of Z'SZ at unit norms below which the rows decide about the rank.
+UNCLEAR = 1e-9
 # Numbers of residuals, and of columns for them, held at a time.
 HELD = 4_000_000
 # mean^2 over variance from which on a sparse column is centred before it is multiplied.
@@ -149,7 +153,7 @@ def information(rss: Float, df: Float, n: int, p: int, noise_variance: float, ki
         return np.asarray(rss / variance + n * log(2.0 * pi * variance) + price * df)
 
 
-def noise_variance(problem: L1Problem, options: Options) -> float | None:
+def noise_variance(problem: L1Problem) -> float | None:
     """RSS / (n - rank - 1) of least squares on all features; None where n <= p + 1.
 
     Without an intercept n - rank, and n <= p. Features that the penalty leaves out stay out.
@@ -158,27 +162,33 @@ def noise_variance(problem: L1Problem, options: Options) -> float | None:
     n, ones = n_used(view), int(data.fit_intercept)
     if n <= view.n_features + ones:
         return None
-    weights = problem.penalty.weights
-    if weights is not None:
-        weights = np.where(np.isinf(weights), np.inf, 1.0)
-    whole = L1Problem(data, problem.target, Penalty(weights=weights))
-    fitted = whole.solve_at(0.0, options)
     taking_part = view.norm2 > 0
-    if weights is not None:
-        taking_part &= weights < np.inf
-    rank = _rank(data.gram[np.ix_(taking_part, taking_part)], n)
-    mean_square = 2.0 * fitted.loss * n / (n - rank - ones)
+    if problem.penalty.weights is not None:
+        taking_part &= problem.penalty.weights < np.inf
+    columns = ActiveColumns(view, np.flatnonzero(taking_part))
+    with single_blas():
+        rank, rest = _least_squares(columns, columns.weighted(problem.target))
+    mean_square = rest * n / view.sum_weights / (n - rank - ones)
     null = float(problem.null_objective)
     return float(max(mean_square * problem.unit * problem.unit, 2.0 * EPS * EPS * null, TINY))
 
 
-def _rank(gram: Float, n: int) -> int:
-    if not len(gram):
-        return 0
+def _least_squares(columns: ActiveColumns, eta: Float) -> tuple[int, float]:
+    """The rank of the columns and the square of what they leave of eta."""
+    if not columns.u:
+        return 0, float(eta @ eta)
+    stored = columns.sparse
+    gram = columns.gram if stored is None else stored.gram(np.arange(columns.u))
     norms = np.sqrt(gram.diagonal())
     scaled = gram / norms / norms[:, None]
-    _, _, rank, _ = lapack.dpstrf(scaled, tol=EPS * max(n, len(gram)), overwrite_a=1)
-    return int(rank)
+    T, order, rank, _ = lapack.dpstrf(scaled, tol=EPS * max(columns.n, columns.u))
+    T = np.triu(T[:rank, :rank])
+    if np.square(T.diagonal()).min(initial=1.0) < UNCLEAR:
+        _, back = pivoted_triangle(columns)
+        return back.shape[1], projected(columns, back, eta)[1]
+    back = np.zeros((columns.u, rank))
+    back[order[:rank] - 1] = lapack.dtrtri(T)[0]
+    return rank, projected(stored or columns, back / norms[:, None], eta)[1]
 
 
 def leave_one_out(

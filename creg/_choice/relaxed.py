@@ -74,10 +74,10 @@ class _Refit:
         return self._bounded(support)
 
     def _refined(self, at: Index) -> Float:
-        W, space, u = self.basis.inverse(at), self.space, np.zeros(len(at))
+        space, u = self.space, np.zeros(len(at))
         for _ in range(2):
             residual = space.residual(self.target, at, u)
-            u += W @ space.projected(self.basis, residual)
+            u += self.basis.combination(space.projected(self.basis, residual), at)
         return u
 
     def _shortest(self, at: Index, support: Index) -> Float:

@@ -42,8 +42,7 @@ class SparseBasis(Basis):
     def _append(self, columns: Index) -> Float:
         G = self._columns.gram(columns)
         old = self.members
-        W = self.inverse(old)
-        c = W.T @ G[old]
+        c = self.correlation(G[old], old)
         S = G[columns] - c.T @ c
         T, info = lapack.dpotrf(S, clean=1)
         added = 1.0 / np.square(T.diagonal()) if info == 0 else np.inf
@@ -60,14 +59,14 @@ class SparseBasis(Basis):
         return np.hstack(parts)
 
     def _by_rows(self, old: Index, columns: Index) -> Float:
-        k, W = len(columns), self.inverse(old)
+        k = len(columns)
         c = np.zeros((self.rank, k))
         X = np.zeros((self._columns.u, k))
         X[columns, np.arange(k)] = 1.0
         E = self._rows(X)
         for _ in range(3):
-            c -= W.T @ self._columns.correlations(E)[old]
-            X[old] = W @ c
+            c -= self.correlation(self._columns.correlations(E)[old], old)
+            X[old] = self.combination(c, old)
             E = self._rows(X)
         _, R, order = linalg.qr(E, mode="economic", pivoting=True, check_finite=False)
         rank = int(np.count_nonzero(np.abs(R.diagonal()) > self.tolerance))
