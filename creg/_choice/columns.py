@@ -38,10 +38,12 @@ class ActiveColumns:
     view : DesignView
     features : (u,) intp
         In ascending order, none of them constant.
+    gram : (n_features, n_features), optional
+        Z'SZ of all features, where it is at hand.
     """
 
-    def __init__(self, view: DesignView, features: Index) -> None:
-        self.view, self.features = view, features
+    def __init__(self, view: DesignView, features: Index, gram: Float | None = None) -> None:
+        self.view, self.features, self._known = view, features, gram
         self.n, self.u = view.n_samples, len(features)
         self.mean, self.scale = view.mean[features], view.scale[features]
         self.root = None if view.weights is None else np.sqrt(view.weights)
@@ -125,6 +127,8 @@ class ActiveColumns:
     @cached_property
     def gram(self) -> Float:
         """Z'SZ, (u, u)."""
+        if self._known is not None:
+            return self._known[np.ix_(self.features, self.features)]
         return self.gram_of(None)
 
     def gram_of(self, M: Float | None) -> Float:

@@ -39,6 +39,8 @@ TINY = float(np.finfo(np.float64).tiny)
 SATURATED = 1e-10
 # Pivot of Z'SZ at unit norms below which the rows decide about the rank.
 UNCLEAR = 1e-9
+# Share of a square that is left, from which on it may be had as a difference.
+DIFFERENCE = 1e-4
 # Numbers of residuals, and of columns for them, held at a time.
 HELD = 4_000_000
 # mean^2 over variance from which on a sparse column is centred before it is multiplied.
@@ -165,16 +167,21 @@ def noise_variance(problem: L1Problem) -> float | None:
     taking_part = view.norm2 > 0
     if problem.penalty.weights is not None:
         taking_part &= problem.penalty.weights < np.inf
-    columns = ActiveColumns(view, np.flatnonzero(taking_part))
+    columns = ActiveColumns(view, np.flatnonzero(taking_part), data.known_gram)
+    cross = data.known_cross(problem.target)
     with single_blas():
-        rank, rest = _least_squares(columns, columns.weighted(problem.target))
+        rank, rest = _least_squares(
+            columns,
+            columns.weighted(problem.target),
+            None if cross is None else cross[columns.features],
+        )
     mean_square = rest * n / view.sum_weights / (n - rank - ones)
     null = float(problem.null_objective)
     return float(max(mean_square * problem.unit * problem.unit, 2.0 * EPS * EPS * null, TINY))
 
 
-def _least_squares(columns: ActiveColumns, eta: Float) -> tuple[int, float]:
-    """The rank of the columns and the square of what they leave of eta."""
+def _least_squares(columns: ActiveColumns, eta: Float, cross: Float | None) -> tuple[int, float]:
+    """The rank of the columns and the square of what they leave of eta; cross : Z'S^1/2 eta."""
     if not columns.u:
         return 0, float(eta @ eta)
     stored = columns.sparse
@@ -188,7 +195,13 @@ def _least_squares(columns: ActiveColumns, eta: Float) -> tuple[int, float]:
         return back.shape[1], projected(columns, back, eta)[1]
     back = np.zeros((columns.u, rank))
     back[order[:rank] - 1] = lapack.dtrtri(T)[0]
-    return rank, projected(stored or columns, back / norms[:, None], eta)[1]
+    back /= norms[:, None]
+    if cross is not None:
+        explained, whole = back.T @ cross, float(eta @ eta)
+        rest = whole - float(explained @ explained)
+        if rest > DIFFERENCE * whole:
+            return rank, rest
+    return rank, projected(stored or columns, back, eta)[1]
 
 
 def leave_one_out(

@@ -63,7 +63,8 @@ def smoothers(
 
 
 def _each(problem: L1Problem, supports: Supports, l2: Float, leverages: bool) -> Iterator[Smoother]:
-    space = coordinates(ActiveColumns(problem.data.view, supports.features))
+    data = problem.data
+    space = coordinates(ActiveColumns(data.view, supports.features, data.known_gram))
     if not l2.any():
         yield from _projections(space, supports, leverages)
         return

@@ -53,7 +53,7 @@ class _Refit:
     def __init__(self, problem: L1Problem, supports: Supports, options: Options) -> None:
         self.problem, self.supports, self.options = problem, supports, options
         self.view = problem.data.view
-        columns = ActiveColumns(self.view, supports.features)
+        columns = ActiveColumns(self.view, supports.features, problem.data.known_gram)
         eta = columns.weighted(problem.target)
         self.half_null = 0.5 * float(eta @ eta)
         self.space = coordinates(columns)
