@@ -163,6 +163,11 @@ class Data:
         with single_blas():
             return gram(self.view, self.n_threads)
 
+    @property
+    def known_gram(self) -> Float | None:
+        """Z'SZ where it is known already."""
+        return self.gram if self._products is not None or "gram" in self.__dict__ else None
+
     def cross(self, target: Float) -> Float:
         """Z'Sy of a target in kernel units."""
         known = self.known_cross(target)

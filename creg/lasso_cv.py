@@ -325,7 +325,7 @@ def _by_criterion(asked: _Asked, full: list[FullPath], validated: _Found | None)
     else:
         variance = asked.noise_variance
         if variance is None:
-            variance = noise_variance(full[0].problem, asked.options)
+            variance = noise_variance(full[0].problem)
     if variance is None:
         raise complain_noise_variance(n, p)
     criterion = information(values, df, n, p, variance, asked.criterion)

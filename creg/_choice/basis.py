@@ -20,13 +20,16 @@ from scipy.linalg import blas, lapack
 
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 EPS = float(np.finfo(np.float64).eps)
 # Error of a direction, as bounded, from which on the basis is made anew.
 DRIFT = 1e-9
 # Diagonal of a Cholesky factor, relatively, down to which it serves as a QR.
-WELL_CONDITIONED = 1e-2
+WELL_CONDITIONED = 0.1
+# What new directions may have in common with the old ones.
+ORTHOGONAL = 1e-13
+# Columns up to which a block is not worth its overhead.
+ONE_BY_ONE = 3
 
 
 @dataclass(slots=True)
@@ -53,20 +56,25 @@ class Basis:
         Columns with norms of about 1.
     tolerance : float
         What is left of a dependent column, relatively.
-    most : int
-        Columns that are active at a time.
+    most, most_directions : int
+        Columns that are active, and directions, at a time.
     """
 
-    def __init__(self, Z: Float, tolerance: float, most: int) -> None:
+    def __init__(
+        self, Z: Float, tolerance: float, most: int, most_directions: int | None = None
+    ) -> None:
         self.Z, self.tolerance = Z, tolerance
         self.length, u = Z.shape
         self._active = np.zeros(u, dtype=bool)
         self._dependent = np.zeros(u, dtype=bool)
         self._slot = np.full(u, -1)
-        self._free = list(range(most))
+        # the smallest last; rows of W above the highest slot ever used are 0
+        self._free = list(range(most - 1, -1, -1))
+        self._high = -1
         # Q above W, whose rows are the slots of the active columns
-        width = min(most, self.length)
-        self._both = np.zeros((self.length + most, width + max(width // 2, 32)), order="F")
+        width = min(most, self.length) if most_directions is None else most_directions
+        width += min(max(width // 2, 32), 256)
+        self._both = np.zeros((self.length + most, width), order="F")
         self._first = self.rank = 0
         self._steps, self._norm2 = 1, 0.0
 
@@ -87,14 +95,30 @@ class Basis:
         """W over active columns, (k, rank): the others would add 0."""
         return np.asarray(self._W[self._slot[columns]])
 
-    def move_to(self, active: Mask) -> Moves:
-        """Let these columns be the active ones."""
-        entering = np.flatnonzero(active > self._active)
-        leaving = np.flatnonzero(self._active > active)
-        self._active = active
+    def combination(self, v: Float, columns: Index) -> Float:
+        """W v over active columns, without a copy of W."""
+        return np.asarray((self._W[: self._high + 1] @ v)[self._slot[columns]])
+
+    def correlation(self, z: Float, columns: Index) -> Float:
+        """W'z, z given over active columns and 0 elsewhere."""
+        in_slots = np.zeros((self._high + 1, *z.shape[1:]))
+        in_slots[self._slot[columns]] = z
+        return np.asarray(self._W[: self._high + 1].T @ in_slots)
+
+    @property
+    def members(self) -> Index:
+        """Active columns that have a direction."""
+        return np.flatnonzero(self._slot >= 0)
+
+    def move(self, entering: Index, leaving: Index) -> Moves:
+        """Make columns active, and others no longer."""
+        moves = Moves()
+        if not len(entering) and not len(leaving):
+            return moves
+        self._active[entering] = True
+        self._active[leaving] = False
         if len(leaving) > self.rank - len(leaving):
             return self._restart()
-        moves = Moves()
         if len(leaving):
             gone = leaving[~self._dependent[leaving]]
             self._dependent[leaving] = False
@@ -111,7 +135,8 @@ class Basis:
         return moves
 
     def _restart(self) -> Moves:
-        self._free = list(range(self._both.shape[0] - self.length))
+        self._free = list(range(self._both.shape[0] - self.length - 1, -1, -1))
+        self._high = -1
         self._both[self.length :] = 0.0
         self._slot[:], self._dependent[:] = -1, False
         self._first = self.rank = 0
@@ -120,37 +145,80 @@ class Basis:
 
     def _append(self, columns: Index) -> Float:
         """The new directions."""
-        E, Q = self.Z[:, columns], self.Q
-        c = Q.T @ E
-        w = E - Q @ c
-        order, q, T = self._factored(w)
+        if len(columns) <= ONE_BY_ONE:
+            found = [q for j in columns.tolist() if (q := self._append_one(j)) is not None]
+            return np.array(found).T if found else self.Z[:, :0]
+        E, Q = self.Z.T[columns].T, self.Q
+        # transposed, so that results come out in columns
+        c = (E.T @ Q).T
+        order, q, T = self._factored(E - (c.T @ Q.T).T)
         c = c[:, order]
-        if self.rank and len(order):
-            left = Q.T @ q
-            q -= Q @ left
-            q, again = _qr(q)
+        left = (q.T @ Q).T
+        if left.size and np.abs(left).max() > ORTHOGONAL:
+            q, again = _qr(q - (left.T @ Q.T).T)
             c += left @ T
             T = again @ T
-        accepted = columns[order]
-        if len(order) < len(columns):
-            rejected = columns.copy() if not len(order) else np.delete(columns, order)
-            self._dependent[rejected] = True
-        k = len(order)
+        self._dependent[columns] = True
+        self._accept(columns[order], q, -c, T)
+        return q
+
+    def _accept(self, columns: Index, q: Float, c: Float, T: Float) -> None:
+        """Columns with directions q, and W_new = (I + W c) T^-1."""
+        k = len(columns)
+        self._dependent[columns] = False
         self._make_room(k)
         end = self._first + self.rank
-        Q_new = self._both[: self.length, end : end + k]
-        W_new = self._both[self.length :, end : end + k]
-        Q_new[:] = q
         slots = [self._free.pop() for _ in range(k)]
-        np.matmul(self._W, -c, out=W_new)
-        W_new[slots, np.arange(k)] += 1.0
+        self._high = max(self._high, *slots, -1)
+        w = (c.T @ self._W[: self._high + 1].T).T
+        w[slots, np.arange(k)] += 1.0
         if k:
-            W_new[:] = blas.dtrsm(1.0, T, W_new, side=1)
-        self._slot[accepted] = slots
+            w = blas.dtrsm(1.0, T, w, side=1, overwrite_b=1)
+        new = self._both[:, end : end + k]
+        new[: self.length] = q
+        new[self.length : self.length + self._high + 1] = w
+        new[self.length + self._high + 1 :] = 0.0
+        self._slot[columns] = slots
         self.rank += k
         self._steps += 1
-        self._norm2 += float(np.einsum("ij,ij->", W_new, W_new))
-        return Q_new
+        self._norm2 += float(np.einsum("ij,ij->", w, w))
+
+    def _append_one(self, j: int) -> Float | None:
+        """Its direction, if it has one."""
+        z, Q = self.Z[:, j], self.Q
+        self._dependent[j] = True
+        c = z @ Q
+        q = z - Q @ c
+        size = (q @ q) ** 0.5
+        if size <= self.tolerance or self.rank == self.length:
+            return None
+        q /= size
+        while self.rank:
+            again = q @ Q
+            q -= Q @ again
+            c += size * again
+            left = (q @ q) ** 0.5
+            size *= left
+            if size <= self.tolerance:
+                return None
+            q /= left
+            if left > 0.5:
+                break
+        self._dependent[j] = False
+        self._make_room(1)
+        slot = self._free.pop()
+        new = self._both[:, self._first + self.rank]
+        new[: self.length] = q
+        w = new[self.length :]
+        self._high = max(self._high, slot)
+        c /= -size
+        np.matmul(self._W, c, out=w)
+        w[slot] += 1.0 / size
+        self._slot[j] = slot
+        self.rank += 1
+        self._steps += 1
+        self._norm2 += float(w @ w)
+        return q
 
     def _factored(self, w: Float) -> tuple[Index, Float, Float]:
         """Columns of w that are not negligible, in some order: their q and T with w = q T."""
@@ -161,7 +229,7 @@ class Basis:
             norms = np.sqrt(S.diagonal())
             if norms.min() > 1e-4:
                 T, info = lapack.dpotrf(S, clean=1)
-                if info == 0 and np.all(T.diagonal() > WELL_CONDITIONED * norms):
+                if info == 0 and (T.diagonal() > WELL_CONDITIONED * norms).all():
                     return np.arange(k), blas.dtrsm(1.0, T, w, side=1), T
         if not k or not room:
             return np.empty(0, np.intp), w[:, :0], np.empty((0, 0))
@@ -179,15 +247,45 @@ class Basis:
 
     def _delete(self, columns: Index) -> Float:
         """The directions that went."""
-        k, slots = len(columns), self._slot[columns]
-        reflectors, tau, _, _ = lapack.dgeqrf(self._W[slots].T)
+        gone = self._turn(columns)[: self.length]
+        self._drop(columns)
+        return gone
+
+    def _turn(self, columns: Index) -> Float:
+        """Let the first directions be those that go, and return them above their W."""
+        k = len(columns)
+        if k == 1:
+            return self._turn_one(self._W[self._slot[columns[0]]])
+        V, tau, _, _ = lapack.dgeqrf(self._W[self._slot[columns]].T)
         used = self._used
-        turned, _, _ = lapack.dormqr(
-            "R", "N", reflectors, tau, used, max(64 * used.shape[0], 1), overwrite_c=1
-        )
+        if np.all(tau > 0):
+            # H = I - V T V', T^-1 = the triangle of V'V with 1 / tau on its diagonal
+            V = np.asfortranarray(np.tril(V, -1))
+            np.fill_diagonal(V, 1.0)
+            T = np.triu(V.T @ V, 1)
+            np.fill_diagonal(T, 1.0 / tau)
+            P = blas.dtrsm(1.0, T, blas.dgemm(1.0, used, V), side=1, overwrite_b=1)
+            turned = blas.dgemm(-1.0, P, V, 1.0, used, trans_b=1, overwrite_c=1)
+        else:
+            lwork = 64 * used.shape[0]
+            turned, _, _ = lapack.dormqr("R", "N", V, tau, used, lwork, overwrite_c=1)
         if not np.shares_memory(turned, used):
             used[:] = turned
-        gone = used[: self.length, :k].copy(order="F")
+        return used[:, :k].copy(order="F")
+
+    def _turn_one(self, v: Float) -> Float:
+        """By I - a u u', u = v + sign(v_1) ||v|| e_1."""
+        u = v.copy()
+        u[0] += np.copysign((v @ v) ** 0.5, u[0])
+        used = self._used
+        turned = blas.dger(-2.0 / (u @ u), used @ u, u, a=used, overwrite_a=1)
+        if not np.shares_memory(turned, used):
+            used[:] = turned
+        return used[:, :1].copy(order="F")
+
+    def _drop(self, columns: Index) -> None:
+        """The first directions, and the rows of W for columns that went with them."""
+        k, slots = len(columns), self._slot[columns]
         self._first += k
         self.rank -= k
         self._W[slots] = 0.0
@@ -195,7 +293,6 @@ class Basis:
         self._free.extend(slots.tolist())
         self._steps += 1
         self._norm2 = self._norm2 if self.rank else 0.0
-        return gone
 
 
 def _qr(q: Float) -> tuple[Float, Float]:

@@ -19,6 +19,15 @@ EPS = float(np.finfo(np.float64).eps)
 # Numbers in a dense copy of columns; where there are more, rows are taken by blocks.
 LARGEST = 32_000_000
 BLOCK = 1_000_000
+# Rows from which on a column is worth an operation of its own.
+LONG = 4000
+# Mean in standard deviations above which it is subtracted twice.
+OFFSET = 1e3
+# Numbers up to which sparse columns are made dense, and stored entries of more that pay.
+DENSE = 4_000_000
+SHARE = 8
+# mean^2 over variance of a column above which its square loses too much as a difference.
+HEAVY = 1e3
 
 
 class ActiveColumns:
@@ -29,10 +38,12 @@ class ActiveColumns:
     view : DesignView
     features : (u,) intp
         In ascending order, none of them constant.
+    gram : (n_features, n_features), optional
+        Z'SZ of all features, where it is at hand.
     """
 
-    def __init__(self, view: DesignView, features: Index) -> None:
-        self.view, self.features = view, features
+    def __init__(self, view: DesignView, features: Index, gram: Float | None = None) -> None:
+        self.view, self.features, self._known = view, features, gram
         self.n, self.u = view.n_samples, len(features)
         self.mean, self.scale = view.mean[features], view.scale[features]
         self.root = None if view.weights is None else np.sqrt(view.weights)
@@ -40,11 +51,13 @@ class ActiveColumns:
     @cached_property
     def tolerance(self) -> float:
         """What is left of a column, relatively, where rounding of X explains it."""
-        if not self.u:
-            return EPS
+        return min(EPS * max(self.n, self.u) * (1 + self._offset), 1e-2)
+
+    @cached_property
+    def _offset(self) -> float:
+        """The largest mean in units of standard deviations."""
         spread = np.sqrt(self.view.norm2[self.features] / self.view.sum_weights)
-        worst = float(np.max(np.abs(self.mean) * self.scale / spread))
-        return min(EPS * max(self.n, self.u) * (1 + worst), 1e-2)
+        return float(np.max(np.abs(self.mean) * self.scale / spread, initial=0.0))
 
     @property
     def is_small(self) -> bool:
@@ -59,9 +72,9 @@ class ActiveColumns:
 
     @cached_property
     def whole(self) -> Float:
-        """(n, u), Fortran-ordered, centred once more of what rounding left."""
+        """(n, u), Fortran-ordered, centred once more where rounding left something."""
         Z = self._rows(0, self.n)
-        if self.view.centred and self.u:
+        if self.view.centred and self._offset > OFFSET:
             e = np.ones(self.n) if self.root is None else self.root
             Z -= np.outer(e, (e / (e @ e)) @ Z)
         return Z
@@ -83,6 +96,8 @@ class ActiveColumns:
         stored = self._stored
         if sparse.issparse(stored):
             part = np.asfortranarray(stored[start:stop].toarray(), dtype=np.float64)
+        elif stop - start > LONG and stored.flags.f_contiguous:
+            return self._long(start, stop)
         else:
             # the rows of the transpose: whole columns where X lies in columns
             part = np.asarray(stored[start:stop].T[self.features], np.float64).T
@@ -93,6 +108,18 @@ class ActiveColumns:
             part *= self.root[start:stop, None]
         return part
 
+    def _long(self, start: int, stop: int) -> Float:
+        """The same of long columns, one by one."""
+        out = np.empty((stop - start, self.u), order="F")
+        root = None if self.root is None else self.root[start:stop]
+        for k, j in enumerate(self.features.tolist()):
+            column = out[:, k]
+            np.subtract(self._stored[start:stop, j], self.mean[k], out=column, dtype=np.float64)
+            column *= self.scale[k]
+            if root is not None:
+                column *= root
+        return out
+
     def weighted(self, v: Float) -> Float:
         """S^1/2 v."""
         return v if self.root is None else self.root * v
@@ -100,7 +127,116 @@ class ActiveColumns:
     @cached_property
     def gram(self) -> Float:
         """Z'SZ, (u, u)."""
+        if self._known is not None:
+            return self._known[np.ix_(self.features, self.features)]
+        return self.gram_of(None)
+
+    def gram_of(self, M: Float | None) -> Float:
+        """M'Z'SZM; M = I where it is None."""
         total = np.zeros((self.u, self.u))
         for _, _, rows in self.blocks():
-            total += rows.T @ rows
+            part = rows.T if M is None else M.T @ rows.T
+            total += part @ part.T
         return total
+
+    def products(self, X: Float) -> Iterator[tuple[int, int, Float]]:
+        """(start, stop, rows of S^1/2 Z X), X (u, k) or (u,)."""
+        for start, stop, rows in self.blocks():
+            yield start, stop, (X.T @ rows.T).T
+
+    def product(self, v: Float) -> Float:
+        """S^1/2 Z v, (n,) or (n, k)."""
+        out = np.empty((self.n, *v.shape[1:]))
+        for start, stop, rows in self.products(v):
+            out[start:stop] = rows
+        return out
+
+    def correlations(self, r: Float) -> Float:
+        """Z'S^1/2 r, (u,)."""
+        total = np.zeros(self.u)
+        for start, stop, rows in self.blocks():
+            total += rows.T @ r[start:stop]
+        return total
+
+    @cached_property
+    def sparse(self) -> SparseColumns | None:
+        """The same without dense rows, where that pays and loses nothing."""
+        stored = self._stored
+        if not sparse.issparse(stored) or self.n * self.u <= DENSE:
+            return None
+        spread = self.view.norm2[self.features] / self.view.sum_weights
+        if SHARE * stored.nnz > self.n * self.u or np.any(
+            np.square(self.mean * self.scale) > HEAVY * spread
+        ):
+            return None
+        return SparseColumns(self)
+
+
+class SparseColumns:
+    """S^1/2 Z = B - e m', B sparse; e = S^1/2 1 and m the means where the view is centred."""
+
+    def __init__(self, columns: ActiveColumns) -> None:
+        B = sparse.csr_array(columns._stored, dtype=np.float64, copy=True)
+        per_row = np.diff(B.indptr)
+        B.data *= columns.scale[B.indices]
+        if columns.root is not None:
+            B.data *= np.repeat(columns.root, per_row)
+        self.B, self._columns, self._transposed = B, B.tocsc(), B.T.tocsr()
+        self.n, self.u = B.shape
+        self.m = columns.mean * columns.scale
+        self.e = np.ones(self.n) if columns.root is None else columns.root
+        self._total = float(self.e @ self.e)
+
+    def gram(self, which: Index) -> Float:
+        """Z'SZ_E, (u, len(which))."""
+        G = np.asarray((self._transposed @ self._columns[:, which]).toarray())
+        G -= np.outer(self._total * self.m, self.m[which])
+        return G
+
+    def products(self, X: Float) -> Iterator[tuple[int, int, Float]]:
+        """(start, stop, rows of S^1/2 Z X), X (u, k)."""
+        X = np.ascontiguousarray(X)
+        at_means = self.m @ X
+        step = max(BLOCK // max(X.shape[1], 1), 64)
+        for start in range(0, self.n, step):
+            stop = min(start + step, self.n)
+            rows = self.B[start:stop] @ X
+            rows -= self.e[start:stop, None] * at_means
+            yield start, stop, rows
+
+    def product(self, v: Float) -> Float:
+        """S^1/2 Z v, (n,)."""
+        return np.asarray(self.B @ v - self.e * (self.m @ v))
+
+    def correlations(self, r: Float) -> Float:
+        """Z'S^1/2 r, (u,) or (u, k)."""
+        return np.asarray(self._transposed @ r - np.multiply.outer(self.m, self.e @ r))
+
+    def quadratic_forms(self, which: Index, H: Float) -> Float:
+        """z_i'H z_i over some columns, (n,), H symmetric."""
+        B = self._columns[:, which].tocsr()
+        m, e = self.m[which], self.e
+        Hm = H @ m
+        out = np.square(e) * float(m @ Hm) - 2.0 * e * (B @ Hm)
+        counts = np.diff(B.indptr).astype(np.intp)
+        ends = np.cumsum(counts * counts)
+        start = 0
+        while start < self.n:
+            before = int(ends[start - 1]) if start else 0
+            stop = max(int(np.searchsorted(ends, before + BLOCK, side="right")), start + 1)
+            out[start:stop] += _pairs(B[start:stop], H)
+            start = stop
+        return out
+
+
+def _pairs(B: sparse.csr_array, H: Float) -> Float:
+    """b_i'H b_i from all pairs of entries of each row."""
+    counts = np.diff(B.indptr)
+    per_entry = np.repeat(counts, counts)
+    first = np.repeat(np.arange(B.nnz), per_entry)
+    begin = np.repeat(B.indptr[:-1], counts)
+    ends = np.cumsum(per_entry)
+    second = np.arange(len(first)) - np.repeat(ends - per_entry - begin, per_entry)
+    values = B.data[first] * B.data[second] * H[B.indices[first], B.indices[second]]
+    rows = np.repeat(np.arange(B.shape[0]), counts * counts)
+    return np.asarray(np.bincount(rows, values, B.shape[0]), dtype=np.float64)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice
 from math import inf, log, pi
 
 import numpy as np
@@ -19,20 +19,28 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
+from creg._choice.columns import ActiveColumns
+from creg._choice.coordinates import pivoted_triangle, projected
 from creg._choice.leverages import smoothers
 from creg._choice.relaxed import blend
+from creg._choice.supports import Supports
 from creg._data.design import DesignView
-from creg._given import Options, Penalty
+from creg._data.threads import single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
+Errors = tuple[Float, Float]
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 # 1 - h_i up to which a row cannot be left out.
 SATURATED = 1e-10
+# Pivot of Z'SZ at unit norms below which the rows decide about the rank.
+UNCLEAR = 1e-9
+# Share of a square that is left, from which on it may be had as a difference.
+DIFFERENCE = 1e-4
 # Numbers of residuals, and of columns for them, held at a time.
 HELD = 4_000_000
 # mean^2 over variance from which on a sparse column is centred before it is multiplied.
@@ -65,18 +73,23 @@ def n_used(view: DesignView) -> int:
 
 def residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
     """y - b - Xw of each solution, (n_samples,), in the user's units; 0 in rows without weight."""
+    for R in _residuals(problem, solutions):
+        yield from R
+
+
+def _residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
+    """(k, n_samples) of some solutions at a time."""
     view = problem.data.view
     target = problem.target * problem.unit
     used = None if view.weights is None else view.weights > 0
     step = max(1, min(32, HELD // max(view.n_samples, 1)))
     for start in range(0, len(solutions), step):
-        stop = min(start + step, len(solutions))
-        features, W = _dense(solutions, start, stop)
+        features, W = _dense(solutions, start, min(start + step, len(solutions)))
         R = _products(view, features, W)
-        np.subtract(target[:, None], R, out=R)
+        np.subtract(target, R, out=R)
         if used is not None:
-            R[~used] = 0.0
-        yield from R.T
+            R[:, ~used] = 0.0
+        yield R
 
 
 def _dense(solutions: Solutions, start: int, stop: int) -> tuple[Index, Float]:
@@ -90,22 +103,23 @@ def _dense(solutions: Solutions, start: int, stop: int) -> tuple[Index, Float]:
 
 
 def _products(view: DesignView, features: Index, W: Float) -> Float:
-    """(X - mean) W over some features, (n_samples, k), Fortran-ordered."""
-    out = np.zeros((view.n_samples, W.shape[1]), order="F")
+    """W'(X - mean)' over some features, (k, n_samples)."""
+    out = np.zeros((W.shape[1], view.n_samples))
     X, mean = view.storage.X, view.mean[features]
     if sparse.issparse(X):
         spread = view.norm2[features] / view.sum_weights
         heavy = np.square(mean * view.scale[features]) > HEAVY * spread
         light = ~heavy
-        out += X[:, features[light]] @ W[light]
-        out -= mean[light] @ W[light]
+        out += (X[:, features[light]] @ W[light]).T
+        out -= (mean[light] @ W[light])[:, None]
         for j in np.flatnonzero(heavy):
-            out += np.outer(view.storage.column(int(features[j])) - mean[j], W[j])
+            out += np.outer(W[j], view.storage.column(int(features[j])) - mean[j])
         return out
     step = max(64, HELD // 4 // max(len(features), 1))
     for start in range(0, view.n_samples, step):
-        rows = X[start : start + step].T[features].T
-        out[start : start + step] = np.subtract(rows, mean, dtype=np.float64) @ W
+        rows = X[start : start + step].T[features]
+        rows = np.subtract(rows, mean[:, None], dtype=np.float64)
+        np.matmul(W.T, rows, out=out[:, start : start + step])
     return out
 
 
@@ -141,7 +155,7 @@ def information(rss: Float, df: Float, n: int, p: int, noise_variance: float, ki
         return np.asarray(rss / variance + n * log(2.0 * pi * variance) + price * df)
 
 
-def noise_variance(problem: L1Problem, options: Options) -> float | None:
+def noise_variance(problem: L1Problem) -> float | None:
     """RSS / (n - rank - 1) of least squares on all features; None where n <= p + 1.
 
     Without an intercept n - rank, and n <= p. Features that the penalty leaves out stay out.
@@ -150,27 +164,44 @@ def noise_variance(problem: L1Problem, options: Options) -> float | None:
     n, ones = n_used(view), int(data.fit_intercept)
     if n <= view.n_features + ones:
         return None
-    weights = problem.penalty.weights
-    if weights is not None:
-        weights = np.where(np.isinf(weights), np.inf, 1.0)
-    whole = L1Problem(data, problem.target, Penalty(weights=weights))
-    fitted = whole.solve_at(0.0, options)
     taking_part = view.norm2 > 0
-    if weights is not None:
-        taking_part &= weights < np.inf
-    rank = _rank(data.gram[np.ix_(taking_part, taking_part)], n)
-    mean_square = 2.0 * fitted.loss * n / (n - rank - ones)
+    if problem.penalty.weights is not None:
+        taking_part &= problem.penalty.weights < np.inf
+    columns = ActiveColumns(view, np.flatnonzero(taking_part), data.known_gram)
+    cross = data.known_cross(problem.target)
+    with single_blas():
+        rank, rest = _least_squares(
+            columns,
+            columns.weighted(problem.target),
+            None if cross is None else cross[columns.features],
+        )
+    mean_square = rest * n / view.sum_weights / (n - rank - ones)
     null = float(problem.null_objective)
     return float(max(mean_square * problem.unit * problem.unit, 2.0 * EPS * EPS * null, TINY))
 
 
-def _rank(gram: Float, n: int) -> int:
-    if not len(gram):
-        return 0
+def _least_squares(columns: ActiveColumns, eta: Float, cross: Float | None) -> tuple[int, float]:
+    """The rank of the columns and the square of what they leave of eta; cross : Z'S^1/2 eta."""
+    if not columns.u:
+        return 0, float(eta @ eta)
+    stored = columns.sparse
+    gram = columns.gram if stored is None else stored.gram(np.arange(columns.u))
     norms = np.sqrt(gram.diagonal())
     scaled = gram / norms / norms[:, None]
-    _, _, rank, _ = lapack.dpstrf(scaled, tol=EPS * max(n, len(gram)), overwrite_a=1)
-    return int(rank)
+    T, order, rank, _ = lapack.dpstrf(scaled, tol=EPS * max(columns.n, columns.u))
+    T = np.triu(T[:rank, :rank])
+    if np.square(T.diagonal()).min(initial=1.0) < UNCLEAR:
+        _, back = pivoted_triangle(columns)
+        return back.shape[1], projected(columns, back, eta)[1]
+    back = np.zeros((columns.u, rank))
+    back[order[:rank] - 1] = lapack.dtrtri(T)[0]
+    back /= norms[:, None]
+    if cross is not None:
+        explained, whole = back.T @ cross, float(eta @ eta)
+        rest = whole - float(explained @ explained)
+        if rest > DIFFERENCE * whole:
+            return rank, rest
+    return rank, projected(stored or columns, back, eta)[1]
 
 
 def leave_one_out(
@@ -193,36 +224,58 @@ def leave_one_out(
     gammas : sequence of float
     """
     weights = problem.data.view.weights
-    s = np.ones(problem.data.view.n_samples) if weights is None else weights
-    used = slice(None) if weights is None else weights > 0
-    s = s[used] / s[used].sum()
+    s = np.ones(problem.data.view.n_samples) if weights is None else weights[weights > 0]
+    s = s / s.sum()
     shape = (len(gammas), len(solutions))
     values, errors, df = np.empty(shape), np.empty(shape), np.empty(shape)
-    fits = zip(
-        _left_out(problem, solutions, l2),
-        _left_out(problem, refitted, np.zeros_like(l2)) if refitted is not None else repeat(None),
-        strict=False,
-    )
-    for k, (first, second) in enumerate(fits):
+    start = 0
+    for first, second in _left_out(problem, solutions, l2, refitted):
+        some = slice(start, start + len(first[0]))
+        start = some.stop
         for g, gamma in enumerate(gammas):
-            df[g, k], e = _between(first, second, gamma)
-            values[g, k], errors[g, k] = _mean_square(e[used], s)
+            df[g, some], e = _between(first, second, gamma)
+            values[g, some], errors[g, some] = _mean_squares(e, s)
     return Scores(values, errors, df)
 
 
-def _left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> Iterator[tuple[float, Float]]:
-    """df and e_i of each solution; e_i is inf where the row cannot be left out."""
+def _left_out(
+    problem: L1Problem, solutions: Solutions, l2: Float, refitted: Solutions | None
+) -> Iterator[tuple[Errors, Errors | None]]:
+    """Of some solutions at a time, and of their refits."""
     each = smoothers(problem, solutions, l2, leverages=True)
-    for r, (df, h) in zip(residuals(problem, solutions), each, strict=True):
-        assert h is not None
-        left = 1.0 - h
-        yield df, np.divide(r, left, out=np.full(len(r), inf), where=left > SATURATED)
+    if refitted is None:
+        for R in _residuals(problem, solutions):
+            yield _errors(problem, R, list(islice(each, len(R)))), None
+        return
+    others = None
+    if l2.any() or not _alike(problem, solutions, refitted):
+        others = smoothers(problem, refitted, np.zeros_like(l2), leverages=True)
+    pairs = zip(_residuals(problem, solutions), _residuals(problem, refitted), strict=True)
+    for R, R2 in pairs:
+        one = list(islice(each, len(R)))
+        other = one if others is None else list(islice(others, len(R)))
+        yield _errors(problem, R, one), _errors(problem, R2, other)
 
 
-def _between(
-    first: tuple[float, Float], second: tuple[float, Float] | None, gamma: float
-) -> tuple[float, Float]:
-    """df and errors (or residuals) of a blend."""
+def _alike(problem: L1Problem, solutions: Solutions, refitted: Solutions) -> bool:
+    """Whether the same features are free in both."""
+    one, other = (Supports.free(problem, fit) for fit in (solutions, refitted))
+    return np.array_equal(one.features, other.features) and np.array_equal(one.masks, other.masks)
+
+
+def _errors(problem: L1Problem, R: Float, found: list[tuple[float, Float | None]]) -> Errors:
+    """df, (k,), and e, (k, rows used), from residuals; inf where a row cannot be left out."""
+    weights = problem.data.view.weights
+    left = np.array([h for _, h in found])
+    np.subtract(1.0, left, out=left)
+    if weights is not None:
+        R, left = R[:, weights > 0], left[:, weights > 0]
+    e = np.divide(R, left, out=np.full(R.shape, inf), where=left > SATURATED)
+    return np.array([df for df, _ in found]), e
+
+
+def _between(first: Errors, second: Errors | None, gamma: float) -> Errors:
+    """df and errors of a blend."""
     if second is None or gamma == 1.0:
         return first
     if gamma == 0.0:
@@ -231,14 +284,16 @@ def _between(
     return gamma * first[0] + rest * second[0], gamma * first[1] + rest * second[1]
 
 
-def _mean_square(e: Float, s: Float) -> tuple[float, float]:
-    """sum_i s_i e_i^2, weights that sum to 1, and its standard error."""
+def _mean_squares(e: Float, s: Float) -> tuple[Float, Float]:
+    """sum_i s_i e_i^2 of the rows of e, weights that sum to 1, and their standard errors."""
     squares = np.square(e)
-    mean, n = float(s @ squares), len(e)
-    if not np.isfinite(mean) or n < 2:
-        return mean, inf
-    variance = float(s @ np.square(squares - mean)) * n / (n - 1)
-    return mean, (variance / n) ** 0.5
+    means, n = squares @ s, len(s)
+    with np.errstate(invalid="ignore"):
+        squares -= means[:, None]
+        np.square(squares, out=squares)
+    variances = squares @ s / max(n - 1, 1)
+    finite = np.isfinite(means) & (n > 1)
+    return means, np.where(finite, np.sqrt(variances), inf)
 
 
 def sums_of_squares(
@@ -250,7 +305,7 @@ def sums_of_squares(
 ) -> Scores:
     """RSS and df, for `information`; the parameters are those of `leave_one_out`."""
     fits = [(solutions, l2)]
-    if refitted is not None:
+    if refitted is not None and (l2.any() or not _alike(problem, solutions, refitted)):
         fits.append((refitted, np.zeros_like(l2)))
     dfs = [
         np.array([df for df, _ in smoothers(problem, fit, at, leverages=False)]) for fit, at in fits

@@ -13,17 +13,20 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._choice.basis import Basis
+from creg._choice.basis import Moves
 from creg._choice.columns import ActiveColumns
+from creg._choice.coordinates import Coordinates, Entries, coordinates
 from creg._choice.shrunken import shrunken
+from creg._choice.supports import Supports
 from creg._data.threads import single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
 Float = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 Smoother = tuple[float, Float | None]
+
+# Solutions, or directions, that wait for one pass over the rows.
+TOGETHER = 64
 
 
 def smoothers(
@@ -36,7 +39,7 @@ def smoothers(
     problem : L1Problem
     solutions : Solutions
     l2 : (len(solutions),)
-        n alpha (1 - l1_ratio), as the kernels have it.
+        n alpha (1 - l1_ratio), as the kernels have it; all 0 or all > 0.
     leverages : bool
 
     Yields
@@ -46,15 +49,12 @@ def smoothers(
         The intercept's share included; 0 in rows without weight.
     """
     view = problem.data.view
-    supports = free_supports(problem, solutions)
-    features = np.unique(np.concatenate([*supports, np.empty(0, np.intp)]))
-    columns = ActiveColumns(view, features)
-    masks = masks_of(features, supports)
+    supports = Supports.free(problem, solutions)
     share = np.zeros(view.n_samples)
     if view.centred:
         share += (1.0 if view.weights is None else view.weights) / view.sum_weights
     with single_blas():
-        for df, h in _each(problem, columns, masks, l2, leverages):
+        for df, h in _each(problem, supports, l2, leverages):
             if h is not None:
                 h = h + share
                 if view.weights is not None:
@@ -62,46 +62,17 @@ def smoothers(
             yield df, h
 
 
-def free_supports(problem: L1Problem, solutions: Solutions) -> list[Index]:
-    """Features with a nonzero coefficient that is not at a bound, for each solution."""
-    indices, values, penalty = solutions.indices, solutions.values, problem.penalty
-    lower, upper = (
-        bound if isinstance(bound, float) else bound[indices]
-        for bound in (penalty.lower, penalty.upper)
-    )
-    free = (values > lower) & (values < upper)
-    ends = np.concatenate([[0], np.cumsum(free)])[solutions.indptr]
-    kept = indices[free]
-    return [kept[ends[k] : ends[k + 1]] for k in range(len(solutions))]
+def _each(problem: L1Problem, supports: Supports, l2: Float, leverages: bool) -> Iterator[Smoother]:
+    data = problem.data
+    space = coordinates(ActiveColumns(data.view, supports.features, data.known_gram))
+    if not l2.any():
+        yield from _projections(space, supports, leverages)
+        return
+    b = squared_penalty(problem, supports.features)
+    yield from shrunken(space, supports.masks, b, l2, leverages)
 
 
-def masks_of(features: Index, supports: list[Index]) -> list[Mask]:
-    """Which of the features are in each support."""
-    masks = []
-    for support in supports:
-        mask = np.zeros(len(features), dtype=bool)
-        mask[np.searchsorted(features, support)] = True
-        masks.append(mask)
-    return masks
-
-
-def _each(
-    problem: L1Problem, columns: ActiveColumns, masks: list[Mask], l2: Float, leverages: bool
-) -> Iterator[Smoother]:
-    """Runs of solutions with and without a squared penalty."""
-    start = 0
-    for stop in range(1, len(masks) + 1):
-        if stop < len(masks) and (l2[stop] > 0) == (l2[start] > 0):
-            continue
-        if l2[start] > 0:
-            b = squared_penalty(problem, columns.features)
-            yield from shrunken(columns, masks[start:stop], b, l2[start:stop], leverages)
-        else:
-            yield from _projections(columns, masks[start:stop], leverages)
-        start = stop
-
-
-def squared_penalty(problem: L1Problem, features: Index) -> Float:
+def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
     """b_j = v_j d_j^2 of these features."""
     view, penalty = problem.data.view, problem.penalty
     d2 = np.square(view.scale[features])
@@ -110,19 +81,58 @@ def squared_penalty(problem: L1Problem, features: Index) -> Float:
     return d2 if penalty.weights is None else penalty.weights[features] * d2
 
 
-def _projections(columns: ActiveColumns, masks: list[Mask], leverages: bool) -> Iterator[Smoother]:
-    most = max((int(np.count_nonzero(mask)) for mask in masks), default=0)
-    basis = Basis(columns.whole, columns.tolerance, most)
-    h = np.zeros(columns.n)
-    last = None
-    for mask in masks:
-        if last is None or not np.array_equal(mask, last):
-            moves = basis.move_to(mask)
-            last = mask
-            if leverages:
-                if moves.anew:
-                    h[:] = 0.0
-                for sign, q in moves.changes:
-                    squares = np.einsum("ij,ij->i", q, q)
-                    h += squares if sign > 0 else -squares
-        yield float(basis.rank), h if leverages else None
+def _projections(
+    space: Coordinates | Entries, supports: Supports, leverages: bool
+) -> Iterator[Smoother]:
+    basis, projection = space.basis(supports.most), Projection(space)
+    ranks, moves = [], []
+    for k in range(len(supports)):
+        move = basis.move(supports.entering[k], supports.leaving[k])
+        if not leverages:
+            yield float(basis.rank), None
+            continue
+        ranks.append(float(basis.rank))
+        moves.append(move)
+        if k == len(supports) - 1 or projection.is_due(moves):
+            yield from zip(ranks, projection.after(moves), strict=True)
+            ranks, moves = [], []
+
+
+class Projection:
+    """The diagonal of a projection whose directions come and go."""
+
+    def __init__(self, space: Coordinates | Entries) -> None:
+        self._space = space
+        self._h = np.zeros(space.columns.n)
+
+    def is_due(self, moves: list[Moves]) -> bool:
+        """Whether enough directions wait for one pass over the rows."""
+        if self._space.direct or len(moves) >= TOGETHER:
+            return True
+        return sum(d.shape[1] for move in moves for _, d in move.changes) >= TOGETHER
+
+    def after(self, moves: list[Moves]) -> Iterator[Float]:
+        """(n,) after each move."""
+        changes = [change for move in moves for change in move.changes]
+        if self._space.direct:
+            rows = iter([directions for _, directions in changes])
+        else:
+            rows = self._over_rows([directions for _, directions in changes])
+        for move in moves:
+            if move.anew:
+                self._h[:] = 0.0
+            for sign, _ in move.changes:
+                q = next(rows)
+                squares = np.einsum("ij,ij->i", q, q)
+                self._h += squares if sign > 0 else -squares
+            yield self._h
+
+    def _over_rows(self, directions: list[Float]) -> Iterator[Float]:
+        """Q_U d, (n, k), of each, in one pass."""
+        if not directions:
+            return
+        ends = np.cumsum([d.shape[1] for d in directions])
+        rows = np.empty((self._space.columns.n, ends[-1]), order="F")
+        for start, stop, part in self._space.products(np.hstack(directions)):
+            rows[start:stop] = part
+        yield from np.split(rows, ends[:-1], axis=1)

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._choice.basis import Basis
 from creg._choice.columns import ActiveColumns
-from creg._choice.leverages import masks_of
+from creg._choice.coordinates import coordinates
+from creg._choice.supports import Supports
 from creg._data.threads import single_blas
 from creg._given import Options, Penalty
 from creg._problem import L1Problem
@@ -37,78 +37,73 @@ def relaxed(problem: L1Problem, solutions: Solutions, options: Options) -> Solut
     options : Options
         For the refits that a bound stops.
     """
-    supports = [
-        solutions.indices[solutions.indptr[k] : solutions.indptr[k + 1]]
-        for k in range(len(solutions))
-    ]
+    supports = Supports.of(solutions)
+    found: list[Solution] = []
     with single_blas():
         refit = _Refit(problem, supports, options)
-        found: list[Solution] = []
-        for k, support in enumerate(supports):
-            if k and np.array_equal(support, supports[k - 1]):
+        for k in range(len(supports)):
+            if k and not len(supports.entering[k]) and not len(supports.leaving[k]):
                 found.append(replace(found[-1], n_iter=0, reads=0.0))
             else:
-                found.append(refit.on(support))
+                found.append(refit.at(k))
     return Solutions.of(found)
 
 
 class _Refit:
-    def __init__(self, problem: L1Problem, supports: list[Index], options: Options) -> None:
-        self.problem, self.options = problem, options
+    def __init__(self, problem: L1Problem, supports: Supports, options: Options) -> None:
+        self.problem, self.supports, self.options = problem, supports, options
         self.view = problem.data.view
-        features = np.unique(np.concatenate([*supports, np.empty(0, np.intp)]))
-        self.columns = ActiveColumns(self.view, features)
-        self.target = self.columns.weighted(problem.target)
-        most = max((len(support) for support in supports), default=0)
-        self.basis = Basis(self.columns.whole, self.columns.tolerance, most)
+        columns = ActiveColumns(self.view, supports.features, problem.data.known_gram)
+        eta = columns.weighted(problem.target)
+        self.half_null = 0.5 * float(eta @ eta)
+        self.space = coordinates(columns)
+        self.target, self.rest = self.space.target(eta)
+        self.basis = self.space.basis(supports.most)
 
-    def on(self, support: Index) -> Solution:
-        mask = masks_of(self.columns.features, [support])[0]
-        self.basis.move_to(mask)
-        at = np.flatnonzero(mask)
-        Z = self.columns.whole[:, at]
-        if self.basis.rank == len(at):
-            u = self._refined(Z, self.basis.inverse(at))
-        else:
-            u = self._shortest(Z, support)
-        solution = self._solution(support, u, self.target - Z @ u)
+    def at(self, k: int) -> Solution:
+        """The k-th support; in order, from the first on."""
+        self.basis.move(self.supports.entering[k], self.supports.leaving[k])
+        at = np.flatnonzero(self.supports.masks[k])
+        support = self.supports.features[at]
+        u = self._refined(at) if self.basis.rank == len(at) else self._shortest(at, support)
+        residual = self.space.residual(self.target, at, u)
+        left = self.space.projected(self.basis, residual)
+        solution = self._solution(support, u, residual, left)
         if self._is_within(solution):
             return solution
         return self._bounded(support)
 
-    def _refined(self, Z: Float, W: Float) -> Float:
-        Q = self.basis.Q
-        u = W @ (Q.T @ self.target)
-        u += W @ (Q.T @ (self.target - Z @ u))
-        return np.asarray(u)
+    def _refined(self, at: Index) -> Float:
+        space, u = self.space, np.zeros(len(at))
+        for _ in range(2):
+            residual = space.residual(self.target, at, u)
+            u += self.basis.combination(space.projected(self.basis, residual), at)
+        return u
 
-    def _shortest(self, Z: Float, support: Index) -> Float:
-        """By the singular values of the columns in the units that the norm is taken in."""
+    def _shortest(self, at: Index, support: Index) -> Float:
+        """In the units that the norm is taken in."""
         view = self.view
         unit = view.scale[support]
         if self.problem.penalty.standardize:
             unit = np.sqrt(view.norm2[support] / view.sum_weights)
-        U, d, Vt = np.linalg.svd(Z / unit, full_matrices=False)
-        rank = self.basis.rank
-        return np.asarray((Vt[:rank].T @ ((U[:, :rank].T @ self.target) / d[:rank])) / unit)
+        return self.space.shortest(self.target, at, unit, self.basis.rank)
 
-    def _solution(self, support: Index, u: Float, residual: Float) -> Solution:
+    def _solution(self, support: Index, u: Float, residual: Float, left: Float) -> Solution:
         """In the user's units, from kernel units."""
         problem, unit = self.problem, self.problem.unit
         nonzero = u != 0
         values, at_means = self.view.coefficients(support[nonzero], u[nonzero], unit)
-        left = self.basis.Q.T @ residual
         factor = unit / self.view.n_samples * unit
         return Solution(
             indices=support[nonzero],
             values=values,
             intercept=problem.target_mean - at_means if problem.data.fit_intercept else 0.0,
             dual_gap=0.5 * float(left @ left) * factor,
-            null_objective=0.5 * float(self.target @ self.target) * factor,
+            null_objective=self.half_null * factor,
             n_iter=1,
             status=Status.CONVERGED,
             reads=0.0,
-            loss=0.5 * float(residual @ residual) * factor,
+            loss=0.5 * (self.rest + float(residual @ residual)) * factor,
         )
 
     def _is_within(self, solution: Solution) -> bool:

@@ -7,9 +7,10 @@ import pytest
 from along import EXACT, along, coefficients, dense, hat, make, scaled_weights
 from cases import as_format, random_data
 
-from creg._choice import basis, columns
+from creg._choice import basis, columns, sparse_basis
 from creg._choice.basis import Basis
-from creg._choice.leverages import free_supports, smoothers
+from creg._choice.leverages import smoothers
+from creg._choice.supports import Supports
 from creg._solution import Solutions
 
 Array = np.ndarray[Any, Any]
@@ -155,6 +156,54 @@ def test_columns_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for l1_ratio in (1.0, 0.5):
         check(X, y, l1_ratio=l1_ratio)
         check(as_format(X, "csr_array"), y, l1_ratio=l1_ratio)
+        near = X @ np.eye(15, 25) + 0.0
+        near[:, 15:] = X[:, :10] + 1e-7 * np.sin(np.arange(2000.0).reshape(200, 10))
+        check(near, y, l1_ratio=l1_ratio, within=1e-7)
+
+
+def entries_only(monkeypatch: pytest.MonkeyPatch, trusted: float) -> None:
+    """Sparse columns by their stored entries, however few."""
+    monkeypatch.setattr(columns, "DENSE", 0)
+    monkeypatch.setattr(columns, "SHARE", 0)
+    monkeypatch.setattr(sparse_basis, "TRUSTED", trusted)
+
+
+@pytest.mark.parametrize("trusted", [0.0, 1e-11])
+@pytest.mark.parametrize("shape", [(60, 12), (30, 50)])
+def test_stored_entries(
+    monkeypatch: pytest.MonkeyPatch, trusted: float, shape: tuple[int, int]
+) -> None:
+    entries_only(monkeypatch, trusted)
+    monkeypatch.setattr(sparse_basis, "AT_ONCE", 2)
+    X, y = random_data(13, *shape, density=0.3, shift=0.0)
+    s = np.where(np.arange(len(y)) % 5 == 0, 0.0, 1.0 + np.arange(len(y)) % 3)
+    for name, dtype in (("csc_array", np.float64), ("csr_array", np.float32)):
+        A = as_format(X, name, dtype)
+        for some in (None, s):
+            for l1_ratio in (1.0, 0.5, 0.999999999):
+                check(A, y, some, l1_ratio=l1_ratio)
+            check(A, y, some, False, lower=-0.1)
+            v = np.where(np.arange(shape[1]) < 3, 0.0, 2.0)
+            check(A, y, some, False, weights=v, standardize=True, l1_ratio=0.5)
+
+
+@pytest.mark.parametrize("trusted", [0.0, 1e-11])
+def test_stored_entries_of_dependent_columns(
+    monkeypatch: pytest.MonkeyPatch, trusted: float
+) -> None:
+    entries_only(monkeypatch, trusted)
+    rng = np.random.default_rng(14)
+    # one column for each level of two factors, and some columns twice
+    codes = [rng.integers(0, 6, 50), rng.integers(0, 4, 50)]
+    X = np.column_stack([code == level for code in codes for level in range(code.max() + 1)])
+    X = np.column_stack([X, X[:, :3]]).astype(float)
+    supports = [np.flatnonzero(rng.random(13) < rng.uniform(0.2, 1)) for _ in range(60)]
+    problem = make(as_format(X, "csc_array"), rng.normal(size=50))
+    each = smoothers(problem, on_supports(supports), np.zeros(60), leverages=True)
+    for support, (df, h) in zip(supports, each, strict=True):
+        expected_df, expected = hat(X, None, True, support)
+        assert df == round(expected_df)
+        np.testing.assert_allclose(h, expected, atol=1e-12)
 
 
 def test_drift_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,10 +223,10 @@ def test_basis_stays_orthonormal() -> None:
     Z /= np.linalg.norm(Z, axis=0)
     found, active = Basis(Z, 1e-13, 40), np.zeros(80, dtype=bool)
     for _ in range(200):
-        active = active.copy()
+        before = active.copy()
         active[rng.choice(80, 4)] ^= True
         active[np.flatnonzero(active)[40:]] = False
-        found.move_to(active)
+        found.move(np.flatnonzero(active > before), np.flatnonzero(before > active))
         assert found.rank == active.sum()
         np.testing.assert_allclose(found.Q.T @ found.Q, np.eye(found.rank), atol=1e-13)
         at = np.flatnonzero(active)
@@ -190,8 +239,14 @@ def test_free_supports_leave_out_what_is_at_a_bound() -> None:
     _, _, solutions = along(problem)
     W = coefficients(solutions, 6)
     assert (W == 0.2).any() or (W == -0.1).any()
-    for w, support in zip(W, free_supports(problem, solutions), strict=True):
-        assert support.tolist() == np.flatnonzero((w != 0) & (w > -0.1) & (w < 0.2)).tolist()
+    supports = Supports.free(problem, solutions)
+    before: set[int] = set()
+    for k, w in enumerate(W):
+        free = np.flatnonzero((w != 0) & (w > -0.1) & (w < 0.2))
+        assert supports.features[supports.masks[k]].tolist() == free.tolist()
+        after = before | set(supports.features[supports.entering[k]].tolist())
+        before = after - set(supports.features[supports.leaving[k]].tolist())
+        assert sorted(before) == free.tolist()
 
 
 def test_no_support_at_all() -> None:

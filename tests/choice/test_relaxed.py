@@ -8,6 +8,7 @@ from along import EXACT, along, coefficients, dense, make, scaled_weights
 from cases import as_format, random_data
 from scipy.optimize import lsq_linear
 
+from creg._choice import columns, sparse_basis
 from creg._choice.relaxed import blend, relaxed
 from creg._problem import L1Problem
 from creg._solution import Solutions
@@ -76,6 +77,20 @@ def test_layouts(name: str, dtype: Any) -> None:
     s = np.where(np.arange(35) % 5 == 0, 0.0, 1.0)
     for some in (None, s):
         check(as_format(X, name, dtype), y, some, within=1e-7)
+
+
+@pytest.mark.parametrize("trusted", [0.0, 1e-11])
+def test_stored_entries(monkeypatch: pytest.MonkeyPatch, trusted: float) -> None:
+    monkeypatch.setattr(columns, "DENSE", 0)
+    monkeypatch.setattr(columns, "SHARE", 0)
+    monkeypatch.setattr(sparse_basis, "TRUSTED", trusted)
+    X, y = random_data(3, 35, 20, density=0.3, shift=0.0)
+    twice = np.column_stack([X, X[:, :4]])
+    for some in (None, np.where(np.arange(35) % 5 == 0, 0.0, 1.0)):
+        check(as_format(X, "csr_array"), y, some, within=1e-7)
+        for standardize in (False, True):
+            check(as_format(twice, "csc_array"), y, some, l1_ratio=0.5, standardize=standardize,
+                  within=1e-7)  # fmt: skip
 
 
 def test_bounds() -> None:
