@@ -43,6 +43,8 @@ UNCLEAR = 1e-9
 DIFFERENCE = 1e-4
 # Numbers of residuals, and of columns for them, held at a time.
 HELD = 4_000_000
+# Numbers that several operations are made on in turn.
+IN_CACHE = 50_000
 # mean^2 over variance from which on a sparse column is centred before it is multiplied.
 HEAVY = 1e8
 
@@ -244,17 +246,25 @@ def _left_out(
     """Of some solutions at a time, and of their refits."""
     each = smoothers(problem, solutions, l2, leverages=True)
     if refitted is None:
-        for R in _residuals(problem, solutions):
+        for R in _few(_residuals(problem, solutions)):
             yield _errors(problem, R, list(islice(each, len(R)))), None
         return
     others = None
     if l2.any() or not _alike(problem, solutions, refitted):
         others = smoothers(problem, refitted, np.zeros_like(l2), leverages=True)
-    pairs = zip(_residuals(problem, solutions), _residuals(problem, refitted), strict=True)
-    for R, R2 in pairs:
+    both = (_few(_residuals(problem, fit)) for fit in (solutions, refitted))
+    for R, R2 in zip(*both, strict=True):
         one = list(islice(each, len(R)))
         other = one if others is None else list(islice(others, len(R)))
         yield _errors(problem, R, one), _errors(problem, R2, other)
+
+
+def _few(blocks: Iterator[Float]) -> Iterator[Float]:
+    """So many rows of each block that what is made of them stays in cache."""
+    for block in blocks:
+        step = max(1, IN_CACHE // block.shape[1])
+        for start in range(0, len(block), step):
+            yield block[start : start + step]
 
 
 def _alike(problem: L1Problem, solutions: Solutions, refitted: Solutions) -> bool:
