@@ -376,7 +376,7 @@ def _draw_rules(ax: Axes, curves: Curves) -> None:
             style, colour = "-", "C3"
         k = curves.place(alpha)
         said = f"{name} (chosen)" if alpha == curves.alpha and name != "chosen" else name
-        said += rf": $\alpha$ = {alpha:.3g}"
+        said += rf": $\alpha$ = {float(f'{alpha:.3g}'):g}"
         if curves.n_nonzero is not None:
             said += f", {curves.n_nonzero[k]} nonzero"
         ax.axvline(alpha, color=colour, linestyle=style, linewidth=1.0, zorder=2, label=said)

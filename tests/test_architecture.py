@@ -29,6 +29,7 @@ LAYERS = [
     ["path", "paths"],
     ["linear_model", "_io"],
     ["model_selection", "lasso_cv"],
+    ["_report"],
     ["", "__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,6 +1,7 @@
 """The command line: tables and pictures from files, and one line for what is wrong."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import linear_model as peer
 from sklearn.datasets import dump_svmlight_file
+from sklearn.model_selection import KFold
 
 import creg
 from creg import lasso_path
@@ -66,25 +69,93 @@ def test_every_file_is_read_as_it_was_written(name):
     assert table.names == (list("abcdef") if len(arguments) > 1 else None)
 
 
-@pytest.mark.parametrize("name", ["data.csv", "sparse.npz"])
-@pytest.mark.parametrize("model", ["lasso", "elasticnet", "ridge"])
-def test_table_and_picture(name, model, capsys):
+def table(out):
+    """The rows of the printed table: which rule, and the numbers."""
+    lines = [line for line in out.splitlines() if "±" in line and "|" in line and "CV" not in line]
+    rows = []
+    for line in lines:
+        words = line.replace("±", " ").replace("|", " ").split()
+        rule = words.pop(0) if words[0] in ("min", "1se") else ""
+        rows.append((rule, [float(word) if word != "-" else np.nan for word in words]))
+    return rows
+
+
+def standardised(matrix):
+    """Scaled columns; sparse files are of X that is already near mean zero."""
+    return (matrix - matrix.mean(axis=0)) / matrix.std(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "folds"),
+    [
+        ("data.csv", "lasso", None),
+        ("sparse.npz", "lasso", 4),
+        ("data.csv", "elasticnet", 4),
+        ("sparse.npz", "elasticnet", None),
+        ("data.csv", "ridge", 4),
+        ("sparse.npz", "ridge", None),
+    ],
+)
+def test_table_choice_and_pictures(name, model, folds, capsys):
     pytest.importorskip("matplotlib")
-    assert main([*write(name), "--model", model, "--plot", "out.png"]) == 0
+    more = [] if folds is None else ["--cv", str(folds)]
+    assert main([*write(name), "--model", model, "--plot", "out.png", *more]) == 0
     out, err = capsys.readouterr()
+    if model == "ridge":  # of data with little noise
+        err = re.sub("^creg: The best alpha is the smallest.*\n$", "", err)
     assert err == ""
     assert "40 rows, 6 features" in out
-    assert "nonzero" in out
-    assert "scikit-learn" in out
-    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
-    rows = [line.split() for line in out.splitlines() if "|" in line][2:]
-    assert len(rows) == 12
-    excess = np.array([float(row[-1]) for row in rows])
-    assert np.all(np.abs(excess) < 1e-6 if model != "ridge" else np.abs(excess) < 1e-4)
+    for file in ("out.png", "out-cv.png"):
+        assert Path(file).read_bytes().startswith(b"\x89PNG")
+    rows = table(out)
+    assert len(rows) in (12, 13, 14)
+    numbers = np.array([row for _, row in rows])
+    np.testing.assert_allclose(numbers[:, 3], numbers[:, -1], rtol=1e-3)
+    assert np.all(np.diff(numbers[:, 0]) < 0)
+    Z = standardised(X)
+    if model == "ridge":
+        expected = peer.RidgeCV(numbers[:, 0], store_cv_results=True).fit(Z, Y)
+        errors = expected.cv_results_
+        if folds is not None:
+            errors = np.array([
+                [np.mean((Y[test] - fit.predict(Z[test])) ** 2) for fit in fits]
+                for test, fits in (
+                    (test, [peer.Ridge(alpha).fit(Z[train], Y[train]) for alpha in numbers[:, 0]])
+                    for train, test in KFold(folds).split(Z)
+                )
+            ])  # fmt: skip
+    else:
+        ratio = 1.0 if model == "lasso" else 0.5
+        expected = peer.ElasticNetCV(
+            l1_ratio=ratio, alphas=numbers[:, 0], cv=folds or 5, tol=1e-8
+        ).fit(Z, Y)
+        errors = expected.mse_path_.T
+    np.testing.assert_allclose(numbers[:, 3], errors.mean(axis=0), rtol=2e-3)
+    spread = errors.std(axis=0, ddof=1) / np.sqrt(len(errors))
+    np.testing.assert_allclose(numbers[:, 4], spread, rtol=2e-2)
+    rules = [rule for rule, _ in rows]
+    best = rules.index("min")
+    assert numbers[best, 3] == numbers[:, 3].min()
+    allowed = numbers[:, 3] <= (numbers[best, 3] + numbers[best, 4]) * (1 + 1e-4)
+    assert "1se" not in rules or rules.index("1se") == np.argmax(allowed) < best
+
+
+@pytest.mark.filterwarnings("ignore:The best alpha is the smallest")
+@pytest.mark.parametrize("model", ["lasso", "ridge"])
+def test_the_largest_coefficients_are_those_of_scaled_columns(model, capsys):
+    assert main([*write("data.csv"), "--model", model, "--plot", "out.png"]) == 0
+    out = capsys.readouterr().out
+    lines = out[out.index("largest") :].splitlines()[1:]
+    shown = [line.split() for line in lines[: lines.index("")]]
     if model == "lasso":
-        path = lasso_path(X, Y, standardize=True, eps=1e-2, tol=1e-6)
-        assert float(rows[0][0]) == pytest.approx(path.alphas[0], rel=1e-4)
-        assert float(rows[-1][2]) == pytest.approx(path.r2[-1], abs=1e-3)
+        path = lasso_path(standardised(X), Y, eps=1e-2, tol=1e-6)
+        fitted = creg.LassoCV(alphas=path.alphas, tol=1e-6).fit(standardised(X), Y)
+    else:
+        fitted = creg.RidgeCV().fit(standardised(X), Y)
+    order = np.argsort(-np.abs(fitted.coef_))
+    expected = [(list("abcdef")[j], fitted.coef_[j]) for j in order if fitted.coef_[j]]
+    assert [name for name, _ in shown] == [name for name, _ in expected]
+    np.testing.assert_allclose([float(v) for _, v in shown], [v for _, v in expected], rtol=1e-4)
 
 
 def test_embedded_data(capsys):
@@ -93,7 +164,19 @@ def test_embedded_data(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert "442 rows, 285 features" in out
+    assert "scikit-learn" in out
+    assert {rule for rule, _ in table(out)} == {"", "min", "1se"}
     assert Path("creg-path.png").exists()
+    assert Path("creg-cv.png").exists()
+
+
+def test_few_rows_and_a_constant_target(capsys):
+    Path("t.csv").write_text("a,y\n1,2\n3,4\n4,4\n")
+    assert main(["t.csv", "--target", "y"]) == 0
+    assert "chosen by 3 folds" in capsys.readouterr().out
+    FRAME.assign(y=7.0).to_csv("c.csv", index=False)
+    for model in ("lasso", "ridge"):
+        assert main(["c.csv", "--target", "y", "--model", model]) == 0
 
 
 def test_without_matplotlib_it_says_how_to_get_it(capsys, monkeypatch):
@@ -133,7 +216,11 @@ BAD = {
     "long cell": (lambda: spoil("t.csv", f"a,y\n{'x' * 200_000},1\n"), "field larger than"),
     "svmlight index": (lambda: spoil("t.svm", f"1 {9**30}:1\n")[:1], "t.svm: "),
     "bad model": (lambda: [*write("data.csv"), "--model", "tree"], "invalid choice: 'tree'"),
-    "bad option": (lambda: [*write("data.csv"), "--cv", "5"], "unrecognized arguments: --cv 5"),
+    "bad option": (lambda: [*write("data.csv"), "--folds", "5"], "unrecognized arguments: --folds"),
+    "one fold": (lambda: [*write("data.csv"), "--cv", "1"], "--cv must be from 2 to the number of"),
+    "many folds": (lambda: [*write("data.csv"), "--cv", "41"], "number of rows, 40; got 41"),
+    "text folds": (lambda: [*write("data.csv"), "--cv", "x"], "--cv: invalid int value: 'x'"),
+    "one row": (lambda: spoil("t.csv", "a,y\n1,2\n"), "takes at least 2 rows"),
     "no folder": (lambda: [*write("data.csv"), "--plot", "no/p.png"], "there is no such folder"),
     "bad picture": (lambda: [*write("data.csv"), "--plot", "p.xyz"], "--plot p.xyz: "),
 }
