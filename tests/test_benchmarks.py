@@ -1,6 +1,10 @@
 """What the benchmarks say a path reached is what the oracle says."""
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +12,8 @@ import numpy as np
 import pytest
 from reference import Problem, dual_gap, objective, solve
 from scipy import sparse
+
+import creg
 
 FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "accuracy.py"
 L1_RATIOS = (1.0, 0.5, 0.1)
@@ -86,3 +92,28 @@ def test_gap_bounds_the_distance_from_the_optimum(accuracy, seed, l1_ratio) -> N
     objectives, gaps = accuracy.relative_gaps(X, y, alphas, coefs, l1_ratio)
     assert np.all(np.abs(none) < 1e-13)
     assert np.all(gaps >= objectives - lowest - 1e-13)
+
+
+def test_the_choice_is_measured_on_a_set_that_comes_along(tmp_path) -> None:
+    script = FILE.with_name("selection.py")
+    if not script.is_file():
+        pytest.skip("the benchmarks are not beside the tests")
+    root = str(Path(creg.__file__).parents[1])
+    environment = {k: v for k, v in os.environ.items() if k != "CREG_DATA"} | {"PYTHONPATH": root}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(script), *more]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    file = tmp_path / "out.json"
+    done = run("small", "--repeats", "1", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(file.read_text())["sets"]
+    assert (row["n_samples"], row["n_features"]) == (100, 20)
+    assert 0 <= row["gap"] <= 1e-8
+    assert row["error_ratio"] == pytest.approx(1, abs=0.01)
+    assert row["ratio"] == pytest.approx(row["sklearn_seconds"] / row["creg_seconds"])
+    assert "| small |" in done.stdout
+    none = run("nothing")
+    assert none.returncode == 2
+    assert "unknown sets: nothing" in none.stderr
