@@ -5,8 +5,8 @@ is), fit an intercept, make their own grid of 100 alphas down to alpha_max/1000 
 split the rows alike.  creg's duality gaps are at most 1e-8 of the null objective; scikit-learn's
 are at most 2e-4 of it, unless it warns that it stopped short: the column says how often.
 
-They run in alternation in one process; a first run of scikit-learn, in a process of its own, is
-stopped at the time limit.  Beside it: creg's 5-fold choice, with 1 thread and with 2, and its
+They run in alternation in one process; a first run of scikit-learn and of leave-one-out, in
+processes of their own, is stopped at the time limit.  Beside it: creg's 5-fold choice, with 1 thread and with 2, and its
 approximate leave-one-out, over one path on the same alphas with as many threads.
 """
 
@@ -27,7 +27,7 @@ GROUPS = {
     "spectra": ("meats",),
 }
 QUICK = ("diabetes", "small", "wide")
-LONG = 5.0  # seconds: a first run of scikit-learn that takes longer is not repeated
+LONG = 5.0  # seconds: such a first run that takes longer is not repeated
 
 
 class Row(NamedTuple):
@@ -44,6 +44,7 @@ class Row(NamedTuple):
     cv_over_path: float
     cv_over_path_2_threads: float
     alo_over_path: float
+    alo_stopped: bool
     gap: float  # creg's largest, over the null objective
     warnings: int  # scikit-learn's, of 501 fits
     alpha_ratio: float  # scikit-learn's chosen alpha over creg's
@@ -60,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="data of its own, medians of 3")
     parser.add_argument("--repeats", type=int, default=5, help="medians of so many; default 5")
     parser.add_argument(
-        "--time-limit", type=float, default=600.0, help="seconds of scikit-learn; default 600"
+        "--time-limit", type=float, default=600.0, help="seconds of those; default 600"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there too")
     return parser.parse_args()
@@ -87,18 +88,17 @@ def sklearn_choice(X: Any, y: Any) -> dict[str, float]:
     return {"seconds": seconds, "warnings": len(caught), "alpha": model.alpha_, "error": error}
 
 
-def first_run(X: Any, y: Any, limit: float) -> dict[str, float] | None:
-    """`sklearn_choice` in a forked process; None where it takes longer than the limit."""
+def first_run(run: Callable[[], Any], limit: float) -> Any:
+    """What `run` returns, in a forked process; None where it takes longer than the limit."""
     context: Any = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=lambda: sender.send(sklearn_choice(X, y)))
+    process = context.Process(target=lambda: sender.send(run()))
     process.start()
     sender.close()
     try:
         if not receiver.poll(limit):
             return None
-        result: dict[str, float] = receiver.recv()
-        return result
+        return receiver.recv()
     finally:
         process.kill()
         process.join()
@@ -117,7 +117,7 @@ def measure(name: str, repeats: int, limit: float) -> Row:
     import creg
 
     X, y = load(name)
-    theirs = first_run(X, y, limit)
+    theirs = first_run(lambda: sklearn_choice(X, y), limit)
     model = creg.LassoCV(n_threads=1).fit(X, y)
     alphas = model.alphas_
     runs: dict[str, Callable[[], Any]] = {
@@ -125,14 +125,14 @@ def measure(name: str, repeats: int, limit: float) -> Row:
         "path": lambda: creg.lasso_path(X, y, alphas=alphas, n_threads=1),
         "cv 2": lambda: creg.LassoCV(n_threads=2).fit(X, y),
         "path 2": lambda: creg.lasso_path(X, y, alphas=alphas, n_threads=2),
-        "alo": lambda: creg.LassoCV(criterion="alo", n_threads=1).fit(X, y),
     }
-    known: list[float] = []
-    if theirs is not None:
-        known = [theirs["seconds"]]
-        if theirs["seconds"] < LONG:
-            runs["sklearn"] = lambda: sklearn_choice(X, y)
-            known = []
+    others: dict[str, Callable[[], Any]] = {
+        "alo": lambda: creg.LassoCV(criterion="alo", n_threads=1).fit(X, y),
+        "sklearn": lambda: sklearn_choice(X, y),
+    }
+    first = {"sklearn": theirs["seconds"] if theirs else None}
+    first["alo"] = first_run(lambda: seconds_of(others["alo"]), limit)
+    runs |= {label: others[label] for label, seconds in first.items() if 0 < (seconds or -1) < LONG}
     times: dict[str, list[float]] = {label: [] for label in runs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -140,11 +140,13 @@ def measure(name: str, repeats: int, limit: float) -> Row:
             for label, run in runs.items():
                 times[label].append(seconds_of(run))
     at = {label: float(np.median(values)) for label, values in times.items()}
-    sklearn = float(np.median(times.get("sklearn", known) or [limit]))
+    at |= {label: seconds or limit for label, seconds in first.items() if label not in at}
+    sklearn = at["sklearn"]
     null = float(np.var(y)) / 2
     return Row(
         name, *X.shape, at["cv"], sklearn, theirs is None, sklearn / at["cv"], at["path"],
         at["cv"] / at["path"], at["cv 2"] / at["path 2"], at["alo"] / at["path"],
+        first["alo"] is None,
         float(model.path_.dual_gaps.max()) / null, int(theirs["warnings"]) if theirs else -1,
         theirs["alpha"] / model.alpha_ if theirs else float("nan"),
         theirs["error"] / float(model.mse_mean_.min()) if theirs else float("nan"),
@@ -153,13 +155,14 @@ def measure(name: str, repeats: int, limit: float) -> Row:
 
 def show(row: Row) -> str:
     over = ">" if row.stopped else ""
-    rest = "| | |"
+    alo = ">" if row.alo_stopped else ""
+    rest = "| | | |"
     if not row.stopped:
         rest = f"| {row.warnings} | {row.alpha_ratio:.3g} | {row.error_ratio:.4f} |"
     return (
         f"| {row.name} | {row.n_samples:,} × {row.n_features:,} | {row.creg_seconds:.3g} "
         f"| {over}{row.sklearn_seconds:.3g} | {over}{row.ratio:.1f} | {row.cv_over_path:.2f} "
-        f"| {row.cv_over_path_2_threads:.2f} | {row.alo_over_path:.2f} | {row.gap:.0e} {rest}"
+        f"| {row.cv_over_path_2_threads:.2f} | {alo}{row.alo_over_path:.2f} | {row.gap:.0e} {rest}"
     )
 
 

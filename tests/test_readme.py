@@ -1,21 +1,23 @@
-"""The README's code runs, in the order in which it stands there."""
+"""The code of README and guide runs, in the order in which it stands there."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
 
 
-def test_python_blocks() -> None:
+@pytest.mark.parametrize(
+    "file", [README, ROOT / "docs" / "choosing.md"], ids=lambda file: file.name
+)
+def test_python_blocks(file: Path) -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    )
+    blocks = re.findall(r"^```python\n(.*?)^```", file.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert blocks
-    exec(compile("\n".join(blocks), str(README), "exec"), {})
+    exec(compile("\n".join(blocks), str(file), "exec"), {})
     pyplot.close("all")
 
 
