@@ -6,8 +6,9 @@ split the rows alike.  creg's duality gaps are at most 1e-8 of the null objectiv
 are at most 2e-4 of it, unless it warns that it stopped short: the column says how often.
 
 They run in alternation in one process; a first run of scikit-learn and of leave-one-out, in
-processes of their own, is stopped at the time limit.  Beside it: creg's 5-fold choice, with 1 thread and with 2, and its
-approximate leave-one-out, over one path on the same alphas with as many threads.
+processes of their own, is stopped at the time limit.  Beside it: creg's 5-fold choice, with 1
+thread and with 2, and its approximate leave-one-out, over one path on the same alphas with as
+many threads.
 """
 
 import argparse

@@ -69,8 +69,8 @@ class Report:
     seconds : sequence of float
         When each of its fits was there; those of ridge are at the same time.
     alphas, mean, error, peer_mean : (n_alphas,)
-        Those of the path, errors of cross-validation, their standard errors, and scikit-learn's; those of ridge end
-        far below the alpha chosen.
+        Those of the path, errors of cross-validation, their standard errors, and scikit-learn's;
+        those of ridge end far below the alpha chosen.
     minimum, within : int
         Where the rules are on them: the least error, and one standard error from it.
     coef, intercept : (n_features,), float
@@ -180,8 +180,8 @@ def report_ridge(scaled: Scaled, folds: int | None) -> Report:
     with _peer_at_work("RidgeCV") as work:
         name, others = _peer_ridge(scaled, model.alphas_, folds)
     return Report(
-        path, [at_once] * len(path.alphas), path.alphas, mean[kept], error[kept], others[kept], minimum, within,
-        model.coef_, float(model.intercept_), model,
+        path, [at_once] * len(path.alphas), path.alphas, mean[kept], error[kept], others[kept],
+        minimum, within, model.coef_, float(model.intercept_), model,
         "leave-one-out" if folds is None else f"{folds} folds", "", seconds, work.seconds, name,
         work.unconverged,
     )  # fmt: skip
