@@ -198,10 +198,11 @@ class L1Problem:
         if not len(j) or half == 0.0:
             return 0.0
         c = (self._cross() if r is self.target else self.data.view.correlations_of(r))[j]
+        c[np.abs(c) <= 1e-14] = 0.0  # rounding: targets and columns have norms near 1
         upwards = np.where(self._upper[j] > 0, c, 0.0) / self._a[j]
         downwards = np.where(self._lower[j] < 0, -c, 0.0) / self._a[j]
         largest = max(0.0, float(upwards.max()), float(downwards.max()))
-        if largest <= 1e-14:
+        if largest == 0.0:
             return 0.0
         alpha = largest / self.data.view.n_samples * self.unit / self.penalty.l1_ratio
         return alpha * (1.0 + ALPHA_MAX_SLACK)

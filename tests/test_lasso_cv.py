@@ -436,3 +436,18 @@ def test_paths_and_ratios_of_the_elastic_net() -> None:
     path = enet_path(X, y, l1_ratio=0.3, alphas=12, **EXACT)
     assert_allclose(model.path_.coefs.toarray(), path.coefs.toarray(), atol=1e-8)
     assert model.dual_gap_ <= 1e-13 * np.var(y)
+
+
+@pytest.mark.parametrize("criterion", ["cv", "alo", "bic"])
+@pytest.mark.parametrize(
+    "factors", [(2.0**-480, 1.0), (2.0**480, 1.0), (1.0, 2.0**480), (1.0, 2.0**-480)]
+)
+def test_units_change_nothing(criterion, factors) -> None:
+    X, y = random_data(3, 50, 12)
+    of_X, of_y = factors
+    one = LassoCV(criterion=criterion).fit(X, y)
+    other = LassoCV(criterion=criterion).fit(of_X * X, of_y * y)
+    assert other.alpha_ == pytest.approx(one.alpha_ * of_X * of_y, rel=1e-12)
+    assert_allclose(other.coef_ * (of_X / of_y), one.coef_, rtol=1e-9)
+    if criterion != "bic":
+        assert_allclose(other.mse_se_ / of_y / of_y, one.mse_se_, rtol=1e-9)

@@ -66,6 +66,16 @@ def test_the_grid_starts_where_all_is_zero(path):
     assert path.n_nonzero[1] > 0
 
 
+@pytest.mark.parametrize("power", [-480, -60, 480])
+def test_alpha_max_follows_the_unit_of_X(power):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(30, 8)), rng.normal(size=30)
+    unit = 2.0**power
+    assert alpha_max(unit * X, y) == pytest.approx(unit * alpha_max(X, y), rel=1e-12)
+    path, other = lasso_path(X, y, alphas=9), lasso_path(unit * X, y, alphas=9)
+    assert other.n_nonzero.tolist() == path.n_nonzero.tolist()
+
+
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.3])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("standardize", [True, False])

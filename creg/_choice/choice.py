@@ -100,5 +100,8 @@ def across_folds(errors: Float) -> tuple[Float, Float]:
     """Mean and standard error over the last axis, folds that are nan left out."""
     valid = errors[..., ~np.isnan(errors).all(axis=tuple(range(errors.ndim - 1)))]
     count = valid.shape[-1]
-    spread = valid.std(axis=-1, ddof=1) if count > 1 else np.full(valid.shape[:-1], np.nan)
-    return valid.mean(axis=-1), spread / np.sqrt(count)
+    mean = valid.mean(axis=-1)
+    if count < 2:
+        return mean, np.full(mean.shape, np.nan)
+    unit = float(valid.max()) or 1.0  # squares of errors may overflow
+    return mean, (valid / unit).std(axis=-1, ddof=1) * (unit / np.sqrt(count))

@@ -298,12 +298,14 @@ def _mean_squares(e: Float, s: Float) -> tuple[Float, Float]:
     """sum_i s_i e_i^2 of the rows of e, weights that sum to 1, and their standard errors."""
     squares = np.square(e)
     means, n = squares @ s, len(s)
+    finite = np.isfinite(means)
+    unit = float(means.max(initial=0.0, where=finite)) or 1.0  # the next squares may overflow
     with np.errstate(invalid="ignore"):
         squares -= means[:, None]
+        squares /= unit
         np.square(squares, out=squares)
     variances = squares @ s / max(n - 1, 1)
-    finite = np.isfinite(means) & (n > 1)
-    return means, np.where(finite, np.sqrt(variances), inf)
+    return means, np.where(finite & (n > 1), unit * np.sqrt(variances), inf)
 
 
 def sums_of_squares(
