@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -162,7 +161,7 @@ class L1CV(L1Model):
             splits = split_rows(self.cv, design.storage.X, target.columns[:, 0], weights, params)
             folds = [Fold(counts, test) for counts, test in splits]
         try:
-            with single_blas() if asked.options.n_threads == 1 else nullcontext():
+            with single_blas():
                 found = _found(rounds, asked, folds, progress)
         finally:
             if progress is not None:
