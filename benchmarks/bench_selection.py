@@ -9,6 +9,7 @@ from sklearn import linear_model
 import creg
 from benchmarks import problems
 
+EPS = 0.05
 DATA = ["diabetes", "wide", "tall", "sparse"]
 
 
@@ -17,7 +18,7 @@ def load(name: str) -> tuple[Any, np.ndarray]:
 
 
 class Choose:
-    """100 alphas down to alpha_max/1000 by each criterion; `path` is what it is measured by."""
+    """100 alphas down to EPS alpha_max by each criterion; `path` is what it is measured by."""
 
     params = (DATA, ["path", "cv", "alo", "bic", "relaxed cv", "sklearn"])
     param_names = ("data", "what")
@@ -37,18 +38,20 @@ class Choose:
 
     def run(self, what: str) -> None:
         if what == "path":
-            creg.lasso_path(self.X, self.y, n_threads=1)
+            creg.lasso_path(self.X, self.y, eps=EPS, n_threads=1)
         elif what == "sklearn":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                linear_model.LassoCV(cv=5).fit(self.X, self.y)
+                linear_model.LassoCV(eps=EPS, cv=5).fit(self.X, self.y)
         elif what == "bic":
-            creg.LassoCV(criterion="bic", noise_variance=1.0, n_threads=1).fit(self.X, self.y)
+            self.fit(criterion="bic", noise_variance=1.0)
         elif what == "alo":
-            creg.LassoCV(criterion="alo", n_threads=1).fit(self.X, self.y)
+            self.fit(criterion="alo")
         else:
-            relax = [0.0, 0.5, 1.0] if what == "relaxed cv" else False
-            creg.LassoCV(relax=relax, n_threads=1).fit(self.X, self.y)
+            self.fit(relax=[0.0, 0.5, 1.0] if what == "relaxed cv" else False)
+
+    def fit(self, **choice: Any) -> None:
+        creg.LassoCV(eps=EPS, n_threads=1, **choice).fit(self.X, self.y)
 
 
 class Threads:
@@ -63,7 +66,7 @@ class Threads:
         self.X, self.y = load(data)
 
     def time_cv(self, _data: str, n_threads: int) -> None:
-        creg.LassoCV(n_threads=n_threads).fit(self.X, self.y)
+        creg.LassoCV(eps=EPS, n_threads=n_threads).fit(self.X, self.y)
 
 
 class Ratios:
