@@ -93,13 +93,13 @@ def test_folds_are_fitted_as_the_estimator_would_be(settings, rows) -> None:
 def test_several_l1_ratios_and_scikit_learn() -> None:
     X, y = random_data(11, 80, 15)
     ratios = [0.2, 0.7, 1.0]
-    ours = ElasticNetCV(l1_ratio=ratios, alphas=20, **EXACT).fit(X, y)
-    theirs = peer.ElasticNetCV(l1_ratio=ratios, alphas=20, tol=1e-12, max_iter=10**6).fit(X, y)
+    ours = ElasticNetCV(l1_ratio=ratios, **EXACT).fit(X, y)
+    theirs = peer.ElasticNetCV(l1_ratio=ratios, cv=5, tol=1e-12, max_iter=10**6).fit(X, y)
     assert_allclose(ours.alphas_, theirs.alphas_, rtol=1e-10)
     assert_allclose(ours.mse_path_, theirs.mse_path_, rtol=1e-6)
     assert ours.l1_ratio_ == theirs.l1_ratio_
     assert ours.alpha_ == pytest.approx(theirs.alpha_)
-    assert ours.criterion_path_.shape == (3, 20)
+    assert ours.criterion_path_.shape == (3, 100)
     given = ElasticNetCV(l1_ratio=ratios, alphas=[0.1, 1.0, 0.01], **EXACT).fit(X, y)
     assert_array_equal(given.alphas_, [1.0, 0.1, 0.01])
     assert given.mse_path_.shape == (3, 3, 5)

@@ -15,6 +15,8 @@ README = ROOT / "README.md"
 def test_python_blocks(file: Path) -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
+    if not file.exists():
+        pytest.skip(f"no {file.name} beside these tests")
     blocks = re.findall(r"^```python\n(.*?)^```", file.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     assert blocks
     exec(compile("\n".join(blocks), str(file), "exec"), {})
