@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
 
-from creg._along import Watch
 from creg._choice.choice import (
     FullPath,
     Place,
@@ -32,7 +31,7 @@ from creg._choice.folds import Fold, FoldErrors, Rounds, Statistics, fold_tasks
 from creg._choice.relaxed import blend
 from creg._data.threads import parallel, single_blas
 from creg._given import Options
-from creg._solution import Progress
+from creg._solution import Progress, Solution
 from creg._splitting import routed, router, split_rows
 from creg._validation import (
     Bounds,
@@ -280,10 +279,10 @@ class L1CV(L1Model):
 def _found(
     rounds: Rounds, asked: _Asked, folds: Sequence[Fold], progress: Progress | None
 ) -> _Found:
-    watch: Watch | None = None
+    watch = None
     if progress is not None and progress.shown:
         count = (1 + len(folds)) * asked.n_alphas * len(asked.ratios)
-        watch = lambda _, solution: progress(count, solution)  # noqa: E731
+        watch = partial(_show, progress, count)
     statistics = Statistics(rounds, folds, asked.n_alphas)
     prepared = problems(rounds, asked.alphas, asked.eps, statistics)
     each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // asked.n_jobs))
@@ -301,6 +300,11 @@ def _found(
     mean, error = across_folds(by_fold)
     found = _Found(full, mean, error, by_fold, folds=fits)
     return found if asked.criterion == "cv" else _by_criterion(asked, full, found)
+
+
+def _show(progress: Progress, count: int, _: int, solution: Solution) -> None:
+    """Of all the solves, not of one path's."""
+    progress(count, solution)
 
 
 def _by_criterion(asked: _Asked, full: list[FullPath], validated: _Found | None) -> _Found:

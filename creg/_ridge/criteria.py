@@ -2,14 +2,16 @@
 
     leave-one-out   e_i = r_i / (1 - h_i),  exact with intercept, weights and unpenalised columns
                     tall:  h_i = n_i + sum_k T_ik^2 / (lambda_k + alpha),  T = A Q
-                    wide:  e_i = sum_k u_ik d_k / (lambda_k + alpha) / sum_k u_ik^2 / (lambda_k + alpha)
+                    wide:  e_i = (sum_k u_ik d_k / (lambda_k + alpha))
+                               / (sum_k u_ik^2 / (lambda_k + alpha))
     GCV             n RSS / tr(I - H)^2
     evidence        N (log 2 pi sigma^2 + 1) + sum_k log(1 + lambda_k / alpha) - sum_i log s_i
-                    + log det M'SM = -2 log p(y),   N sigma^2 = rest + sum_k d_k^2 alpha / (lambda_k + alpha)
+                    + log det M'SM = -2 log p(y),
+                    N sigma^2 = rest + sum_k d_k^2 alpha / (lambda_k + alpha)
 
 n_i is the leverage of what is free, N the directions that it leaves.  Nothing is subtracted from
 ||y||^2, and where no direction is left over, alpha cancels before it can vanish.
-"""  # noqa: E501
+"""
 
 from dataclasses import dataclass
 

@@ -162,7 +162,7 @@ def test_the_fit_is_that_of_ridge(criterion, shape, standardize) -> None:
 def test_what_cannot_be_is_refused_by_name(settings, names) -> None:
     X, y = data()
     model = RidgeCV(**settings)
-    with pytest.raises(ValueError) as refusal:  # noqa: PT011
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011  (its words are looked at below)
         model.fit(X, y)
     assert all(name in str(refusal.value) for name in names)
     with pytest.raises(NotFittedError):
