@@ -135,6 +135,18 @@ class Solutions:
             loss=float(self.losses[k]),
         )
 
+    def dense(self, features: NDArray[np.intp], start: int = 0, stop: int | None = None) -> Float:
+        """Coefficients, (len(features), stop - start), of some ascending features.
+
+        Every nonzero coefficient of these solutions is among them.
+        """
+        stop = len(self) if stop is None else stop
+        entries = slice(self.indptr[start], self.indptr[stop])
+        owner = np.repeat(np.arange(stop - start), self.n_nonzero[start:stop])
+        out = np.zeros((len(features), stop - start))
+        out[np.searchsorted(features, self.indices[entries]), owner] = self.values[entries]
+        return out
+
     def list(self) -> "list[Solution]":
         """One by one."""
         return [self[k] for k in range(len(self))]

@@ -451,3 +451,15 @@ def test_units_change_nothing(criterion, factors) -> None:
     assert_allclose(other.coef_ * (of_X / of_y), one.coef_, rtol=1e-9)
     if criterion != "bic":
         assert_allclose(other.mse_se_ / of_y / of_y, one.mse_se_, rtol=1e-9)
+
+
+def test_progress_counts_the_solves_of_all_folds(monkeypatch, capsys) -> None:
+    X, y = random_data(3, 50, 12)
+    quiet = LassoCV(alphas=10, verbose=True, n_threads=1).fit(X, y)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    shown = LassoCV(alphas=10, verbose=True, n_threads=1).fit(X, y)
+    lines = capsys.readouterr().err.strip().split("\r")
+    assert len(lines) == 60
+    assert lines[-1].startswith("60/60 alphas")
+    assert_allclose(shown.mse_path_, quiet.mse_path_, rtol=1e-6)

@@ -86,22 +86,14 @@ def _residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
     used = None if view.weights is None else view.weights > 0
     step = max(1, min(32, HELD // max(view.n_samples, 1)))
     for start in range(0, len(solutions), step):
-        features, W = _dense(solutions, start, min(start + step, len(solutions)))
-        R = _products(view, features, W)
+        stop = min(start + step, len(solutions))
+        entries = slice(solutions.indptr[start], solutions.indptr[stop])
+        features = np.unique(solutions.indices[entries])
+        R = _products(view, features, solutions.dense(features, start, stop))
         np.subtract(target, R, out=R)
         if used is not None:
             R[:, ~used] = 0.0
         yield R
-
-
-def _dense(solutions: Solutions, start: int, stop: int) -> tuple[Index, Float]:
-    """Features used by some solutions, and their coefficients (features, solutions)."""
-    entries = slice(solutions.indptr[start], solutions.indptr[stop])
-    features, where = np.unique(solutions.indices[entries], return_inverse=True)
-    owner = np.repeat(np.arange(stop - start), solutions.n_nonzero[start:stop])
-    W = np.zeros((len(features), stop - start))
-    W[where.ravel(), owner] = solutions.values[entries]
-    return features, W
 
 
 def _products(view: DesignView, features: Index, W: Float) -> Float:

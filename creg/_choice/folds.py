@@ -134,7 +134,7 @@ class Statistics:
             return None
         columns = np.arange(self._rounds.storage.n_features)
         constants = fit.intercepts - self._mean
-        return self._sums.mean_squares(tested, dense_coefs(fit, columns), constants)
+        return self._sums.mean_squares(tested, fit.dense(columns), constants)
 
 
 def _patterns(folds: Sequence[Fold], n_samples: int) -> Rows:
@@ -210,7 +210,7 @@ def _errors(
     for fit in fits:
         used[fit.indices] = True
     columns = np.flatnonzero(used)
-    coefs = [dense_coefs(fit, columns) for fit in fits]
+    coefs = [fit.dense(columns) for fit in fits]
     start = 0
     for part in _parts(rounds.storage, rows, columns, n_alphas):
         here = slice(start, start + part.shape[0])
@@ -221,14 +221,6 @@ def _errors(
             r = rounds.y[rows[here], None] - mixed
             sums[k] += np.einsum("i,ia,ia->a", weights[here], r, r)
     return sums / total
-
-
-def dense_coefs(fit: Solutions, columns: Rows) -> Float:
-    """(len(columns), n_alphas) coefficients of the columns, among which are all nonzero ones."""
-    W = np.zeros((len(columns), len(fit)))
-    owner = np.repeat(np.arange(len(fit)), fit.n_nonzero)
-    W[np.searchsorted(columns, fit.indices), owner] = fit.values
-    return W
 
 
 def _parts(storage: Storage, rows: Rows, columns: Rows, n_alphas: int) -> Iterator[Any]:
