@@ -1,4 +1,6 @@
 from creg._lasso.factor cimport Factor
+from creg._lasso.sample_factor cimport SampleFactor
+from creg._lasso.vectors cimport Vectors
 from creg._lasso.working_gram cimport WorkingGram
 
 
@@ -15,49 +17,29 @@ cdef enum State:
     AT_LOWER = -2
 
 
-cdef class ActiveSet:
-    cdef readonly Py_ssize_t size      # features in the working set
-    cdef readonly Py_ssize_t capacity
+cdef class ActiveSet(Vectors):
     cdef readonly WorkingGram gram
     cdef readonly Factor factor        # of G_AA + diag(rho_A), in the order of `active`
     cdef readonly long long n_solves
     cdef readonly long long n_failures
     cdef readonly long long n_steps     # of conjugate gradients
     cdef readonly bint iterative       # no factor: conjugate gradients
+    cdef readonly bint by_samples      # no factor: solves in the space of the samples
+    cdef SampleFactor samples
+    cdef double l2                     # rho / b
     cdef Py_ssize_t most_steps, last_steps
     cdef Py_ssize_t fewest, tries      # exchanges of a round so far; rounds left without fewer
     cdef double norm_y
-    cdef double allowance              # duality gap that conjugate gradients may leave
-    cdef double* w
-    cdef double* c                     # <z_j, r>
-    cdef double* t                     # thresholds
-    cdef double* rho
-    cdef double* lower
-    cdef double* upper
-    cdef double* norm
-    cdef double* error_norm            # what rounding in c is proportional to
     cdef double drift                  # sum of |change of w_k| error_norm_k since c was exact
-    cdef double* delta                 # gradient shift at which an earlier state is optimal
-    cdef double* shift                 # the part of delta in force
-    cdef double* d                     # a step, or a column
-    cdef double* kept_w
-    cdef double* kept_c
-    cdef double* earlier_w             # at the penalty before
-    cdef signed char* state
-    cdef signed char* kept_state
-    cdef signed char* target           # states to move to
-    cdef unsigned char* dependent
-    cdef unsigned char* accepted
-    cdef Py_ssize_t* active            # (factor.size,) positions in the working set, in L's order
-    cdef Py_ssize_t* changed
-    cdef Py_ssize_t* spare
-    cdef Py_ssize_t* leaving
-    cdef double* corner                # (factor.block_width, factor.block_width)
-    cdef bytearray _vectors            # what these pointers point into
+    cdef double allowance              # duality gap that conjugate gradients may leave
 
     cdef inline bint is_free(self, Py_ssize_t k) noexcept nogil:
         return self.state[k] == POSITIVE or self.state[k] == NEGATIVE
 
+    cdef inline bint is_factored(self) noexcept nogil:
+        return not (self.iterative or self.by_samples)
+
+    cdef bint choose_space(self, double l2) except -1
     cdef extend(self)
     cdef void refactor(self) noexcept nogil
     cdef void refactor_by(self, bint iterative) noexcept nogil
@@ -66,14 +48,12 @@ cdef class ActiveSet:
     cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil
     cdef bint choose_iterative(self) noexcept nogil
     cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
-    cdef _make_vectors(self, Py_ssize_t capacity)
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
     cdef void newton(self) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil
     cdef void drop(self) noexcept nogil
     cdef void append(self, Py_ssize_t count) noexcept nogil
-    cdef void keep(self) noexcept nogil
     cdef void restore(self) noexcept nogil
     cdef void classify(self, Py_ssize_t start) noexcept nogil
     cdef void forget_dependence(self) noexcept nogil

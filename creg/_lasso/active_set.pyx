@@ -10,26 +10,24 @@ A feature whose column depends on the free ones cannot be free beside them: it s
 factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
-from libc.math cimport INFINITY, fabs, fmax
-from libc.string cimport memcpy, memset
+from libc.math cimport INFINITY, NAN, fabs, fmax
+from libc.string cimport memcpy
 
 from creg._data cimport leaves
 from creg._lasso.conjugate_gradient cimport solve as conjugate_gradients
 from creg._lasso.factor cimport Factor
+from creg._lasso.sample_factor cimport SampleFactor
+from creg._lasso.vectors cimport Vectors
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
 cdef double FEWEST_ITERATIVE = 500.0
 cdef double BLOCKED = 30.0
-
-cdef enum:
-    REALS = 14   # vectors of each kind
-    INDICES = 4
-    FLAGS = 5
+cdef double FACTORED_TWICE = 1.26  # cubed: a penalty takes about two factors there, else one
+cdef double SMALLEST_RIDGE = 1e-7  # of the squared norm, for solves in the space of the samples
 
 
-cdef class ActiveSet:
+cdef class ActiveSet(Vectors):
     """States and factor of a working set; `norm_y` is the scale of correlations."""
 
     def __init__(self, WorkingGram gram, double norm_y):
@@ -42,8 +40,10 @@ cdef class ActiveSet:
         """Room for so many features; what is there stays."""
         if capacity <= self.capacity:
             return
-        self.factor.reserve(capacity, not self.iterative)
-        self._make_vectors(capacity)
+        self.factor.reserve(capacity, self.is_factored())
+        self._make_vectors(capacity, self.factor.block_width)
+        if self.by_samples:
+            self.samples.reserve(capacity)
         self.capacity = capacity
 
     cdef extend(self):
@@ -51,42 +51,27 @@ cdef class ActiveSet:
         self.reserve(self.gram.capacity)
         self.size = self.gram.size
 
-    cdef _make_vectors(self, Py_ssize_t capacity):
-        """All vectors, one after the other in one buffer, zeros beyond what there is."""
-        cdef Py_ssize_t width = self.factor.block_width
-        cdef Py_ssize_t size = width * width * sizeof(double) + capacity * (
-            REALS * sizeof(double) + INDICES * sizeof(Py_ssize_t) + FLAGS)
-        cdef bytearray buffer = PyByteArray_FromStringAndSize(NULL, size)
-        cdef char* at = PyByteArray_AS_STRING(buffer)
-        cdef double** reals[REALS]
-        cdef Py_ssize_t** indices[INDICES]
-        cdef signed char** flags[FLAGS]
+    cdef bint choose_space(self, double l2) except -1:
+        """Whether this l2, which no feature is without, is solved for in the space of the samples:
+        from the first penalty on at which they are so much fewer than the free features.  True
+        where that is another way than before."""
         cdef Py_ssize_t k
-        memset(at, 0, size)
-        self.corner = <double*> at
-        at += width * width * sizeof(double)
-        reals[:] = [&self.w, &self.c, &self.t, &self.rho, &self.norm, &self.lower, &self.upper,
-                    &self.delta, &self.shift, &self.d, &self.kept_w, &self.kept_c,
-                    &self.error_norm, &self.earlier_w]
-        indices[:] = [&self.active, &self.changed, &self.spare, &self.leaving]
-        flags[:] = [&self.state, &self.target, &self.kept_state,
-                    <signed char**> &self.dependent, <signed char**> &self.accepted]
-        for k in range(REALS):
-            if self.size:
-                memcpy(at, reals[k][0], self.size * sizeof(double))
-            reals[k][0] = <double*> at
-            at += capacity * sizeof(double)
-        for k in range(INDICES):
-            if self.size:
-                memcpy(at, indices[k][0], self.size * sizeof(Py_ssize_t))
-            indices[k][0] = <Py_ssize_t*> at
-            at += capacity * sizeof(Py_ssize_t)
-        for k in range(FLAGS):
-            if self.size:
-                memcpy(at, flags[k][0], self.size)
-            flags[k][0] = <signed char*> at
-            at += capacity
-        self._vectors = buffer
+        cdef bint before = self.by_samples
+        cdef bint fits = not self.gram.is_sparse and self.gram.whole == NULL and l2 > 0.0
+        self.l2 = l2
+        for k in range(self.size if fits else 0):
+            fits &= self.rho[k] > SMALLEST_RIDGE * self.norm[k] * self.norm[k]
+        if fits and not self.by_samples and (
+                self.factor.size > FACTORED_TWICE * self.gram.view.n_samples):
+            if self.samples is None:
+                self.samples = SampleFactor(self.gram)
+            self.samples.reserve(self.capacity)
+            self.gram.forget_lines()
+            self.by_samples, self.iterative = True, False
+        elif self.by_samples and not fits:
+            self.gram.store_lines()
+            self.by_samples = False
+        return self.by_samples != before
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
         """States of the features from `start` on by their coefficients; then the factor afresh."""
@@ -132,7 +117,12 @@ cdef class ActiveSet:
     cdef bint solve(self, double* d) noexcept nogil:
         """d := (G_AA + diag(rho_A))^-1 d; False, d as it was, where the factor has been made for
         it first and the active set may be another."""
-        cdef Py_ssize_t steps
+        cdef Py_ssize_t i, steps
+        if self.by_samples:
+            if not self.samples.solve(self.active, self.factor.size, self.rho, self.l2, d):
+                for i in range(self.factor.size):
+                    d[i] = NAN
+            return True
         if not self.iterative:
             self.factor.solve(d)
             return True
@@ -161,8 +151,8 @@ cdef class ActiveSet:
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
         """Move the changed features to their targets."""
-        cdef Py_ssize_t i, k, entering = 0
-        cdef bint leaving = False
+        cdef Py_ssize_t i, k, entering = 0, leaving = 0
+        cdef double w
         for i in range(count):
             k = self.changed[i]
             if self.target[k] == POSITIVE or self.target[k] == NEGATIVE:
@@ -170,10 +160,13 @@ cdef class ActiveSet:
                 entering += 1
                 continue
             self.state[k] = self.target[k]
-            leaving = True
-            self.place(k, self.upper[k] if self.state[k] == AT_UPPER
-                       else self.lower[k] if self.state[k] == AT_LOWER else 0.0)
+            w = (self.upper[k] if self.state[k] == AT_UPPER
+                 else self.lower[k] if self.state[k] == AT_LOWER else 0.0)
+            self.leaving[leaving], self.d[leaving] = k, self.w[k] - w
+            self.w[k] = w
+            leaving += 1
         if leaving:
+            self.move(self.leaving, self.d, leaving)
             self.drop()
             self.forget_dependence()
         self.append(entering)
@@ -208,7 +201,7 @@ cdef class ActiveSet:
             else:
                 kept += 1
         limit = 1e3 + kept * kept * (kept / 9.0 + 8.0)
-        if work > limit and not self.iterative:
+        if work > limit and self.is_factored():
             self.collect()
             self.refactor_by(False)
             return
@@ -221,10 +214,10 @@ cdef class ActiveSet:
             else:
                 self.leaving[gone] = i
                 gone += 1
-        if self.iterative:
-            self.factor.clear(kept)
-        else:
+        if self.is_factored():
             self.factor.delete(self.leaving, gone)
+        else:
+            self.factor.clear(kept)
 
     cdef void append(self, Py_ssize_t count) noexcept nogil:
         """Free the first `count` changed features, but for those that depend on the free ones."""
@@ -238,7 +231,7 @@ cdef class ActiveSet:
                 self.changed[kept] = self.changed[i]
                 kept += 1
         count = kept
-        if self.iterative:
+        if not self.is_factored():
             self.append_unfactored(count)
             return
         while start < count:
@@ -272,9 +265,12 @@ cdef class ActiveSet:
         self.factor.clear(size + count)
 
     cdef void refactor(self) noexcept nogil:
-        """The factor of the free features afresh, or none where conjugate gradients do."""
+        """The factor of the free features afresh, or none where it is done without."""
         self.collect()
-        self.refactor_by(self.choose_iterative())
+        if self.by_samples:
+            self.forget_dependence()
+        else:
+            self.refactor_by(self.choose_iterative())
 
     cdef void collect(self) noexcept nogil:
         """The free features into `active`, in ascending order."""
@@ -441,12 +437,6 @@ cdef class ActiveSet:
             self.settle(worst)
             return False
         return True
-
-    cdef void keep(self) noexcept nogil:
-        """Remember coefficients, gradient and states."""
-        memcpy(self.kept_w, self.w, self.size * sizeof(double))
-        memcpy(self.kept_c, self.c, self.size * sizeof(double))
-        memcpy(self.kept_state, self.state, self.size)
 
     cdef void restore(self) noexcept nogil:
         """Go back to what was remembered; the factor follows by deleting and appending."""

@@ -18,6 +18,7 @@ cdef class Certifier:
     cdef double working_error           # of <z_j, r>, over error_norm_j, in the working set
     cdef double far                     # a threshold so many times a correlation is far
     cdef double norm_y
+    cdef int ridge_known                # whether all b_j > 0: 1 yes, -1 no, 0 not asked yet
     cdef object l1_weights, l2_weights, lower, upper
     cdef Py_ssize_t[::1] free           # projected
     cdef bint free_in_working
@@ -31,6 +32,7 @@ cdef class Certifier:
     cdef DualPoint dual
 
     cdef Py_ssize_t support(self) noexcept
+    cdef double common_ridge(self, Py_ssize_t n_free) except -1
     cdef double certify(self, double tolerance) except *
     cdef double _certify_from_residual(self, double tolerance) except *
     cdef double _certify_one_sided(self) except *

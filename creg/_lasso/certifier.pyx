@@ -86,6 +86,16 @@ cdef class Certifier:
                 found += self.descent.w[j] != 0.0
         return found
 
+    cdef double common_ridge(self, Py_ssize_t n_free) except -1:
+        """l2 where all b_j > 0, which is asked once there are more free features than samples;
+        else 0."""
+        if not self.descent.penalty.l2 > 0.0:
+            return 0.0
+        if self.ridge_known == 0 and n_free > self.view.n_samples:
+            b = np.asarray(self.l2_weights)
+            self.ridge_known = 1 if np.all(b[np.asarray(self.features)] > 0.0) else -1
+        return self.descent.penalty.l2 if self.ridge_known == 1 else 0.0
+
     cdef double certify(self, double tolerance) except *:
         """The gap of the present coefficients; <z_j, r> of all candidates becomes exact."""
         cdef Descent descent = self.descent

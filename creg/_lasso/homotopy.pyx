@@ -56,7 +56,7 @@ cdef void direction(ActiveSet a) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(a.factor.size):
         a.d[k] = -a.delta[a.active[k]]
-    a.factor.solve(a.d)
+    a.solve(a.d)
     a.n_solves += 1
     for k in range(a.size):
         a.kept_c[k] = 0.0

@@ -23,7 +23,7 @@ cdef double STATIONARY = 1e-10
 cdef double SMALLEST_STEP = 1e-3
 
 cdef enum:
-    MOST_REFINEMENTS = 10  # solves by conjugate gradients of one active set
+    MOST_REFINEMENTS = 10  # solves of one active set without a factor
 
 
 cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) noexcept nogil:
@@ -118,7 +118,8 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
         solved = False
         count = find_changes(a, &firm)
         if count == 0:
-            if a.iterative and refinements < MOST_REFINEMENTS and not is_stationary(a):
+            if (not a.is_factored() and refinements < MOST_REFINEMENTS
+                    and not is_stationary(a)):
                 refinements += 1
                 continue
             swaps += 1

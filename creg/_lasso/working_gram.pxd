@@ -38,6 +38,8 @@ cdef class WorkingGram:
     cdef const double* row(self, Py_ssize_t k) noexcept nogil
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                        double* out) noexcept nogil
+    cdef forget_lines(self)
+    cdef store_lines(self)
     cdef _reserve(self, Py_ssize_t size)
     cdef _reserve_block(self, Py_ssize_t count)
     cdef _reserve_rows(self, Py_ssize_t count)
@@ -46,6 +48,9 @@ cdef class WorkingGram:
     cdef void _insert(self, Py_ssize_t count) noexcept nogil
     cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil
     cdef void _store(self, Py_ssize_t count) noexcept nogil
+    cdef void _add_through_columns(self, const Py_ssize_t* rows, const double* a,
+                                   Py_ssize_t count, double* out) noexcept nogil
+    cdef void _add_products(self, const double* q, double* out) noexcept nogil
     cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                                   double* out) noexcept nogil
     cdef double square_of(self, Py_ssize_t k) noexcept nogil

@@ -6,8 +6,9 @@ From the whole Gram matrix where there is one; from a contiguous copy of the wei
 (dense X); or from the rows of the working set's entries (sparse X), column j costing the entries
 that the working set has in its rows: with v_ij = scale_j (x_ij - shift_j) stored and o_j =
 scale_j offset_j subtracted everywhere, <z_j, z_k> = sum_i s_i v_ij v_ik - (sum_i s_i) o_j o_k.
-A large sparse working set keeps those rows alone: a line of G is computed when it is asked for,
-and products with many lines go through Z.
+A large sparse working set keeps those rows alone, and one for solves in the space of the samples
+its columns: a line of G is computed when it is asked for, and products with many lines go through
+Z.
 """
 
 from functools import partial
@@ -17,7 +18,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from scipy.linalg.cython_blas cimport dgemm
+from scipy.linalg.cython_blas cimport dgemm, dgemv
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
@@ -55,11 +56,10 @@ cdef class WorkingGram:
             self._arrays["whole"] = matrix
             return
         self.is_sparse = view.storage.is_sparse()
-        if self.is_sparse:
-            sums = np.empty(view.n_samples)
-            self.sum.q = &sums[0]
-            self._arrays["sums"] = sums
-        elif view.weights is not None:
+        sums = np.empty(view.n_samples)
+        self.sum.q = &sums[0]
+        self._arrays["sums"] = sums
+        if not self.is_sparse and view.weights is not None:
             root = np.sqrt(view.weights)
             self.root_s = &root[0]
             self._arrays["root"] = root
@@ -109,15 +109,29 @@ cdef class WorkingGram:
             chosen = np.empty(capacity, dtype=np.intp)
             self.chosen, kept["chosen"] = &chosen[0], chosen
         kept["features"], kept["reals"] = features, reals
+        self.capacity = capacity
         if self.is_sparse and capacity > LARGEST_SPARSE:
-            self.stored, self.G = False, NULL
-            kept.pop("G", None)
-        else:
+            self.forget_lines()
+        elif self.stored:
             G = np.empty((capacity, capacity))
             if self.size:
                 np.asarray(G)[:self.size, :self.size] = kept["G"][:self.size, :self.size]
             self.G, kept["G"] = &G[0, 0], np.asarray(G)
-        self.capacity = capacity
+
+    cdef forget_lines(self):
+        """From now on lines are computed when they are asked for."""
+        self.stored, self.G = False, NULL
+        self._arrays.pop("G", None)
+
+    cdef store_lines(self):
+        """The block again, of dense X."""
+        cdef Py_ssize_t count = self.size
+        cdef double[:, ::1] G = np.empty((self.capacity, self.capacity))
+        self.stored, self.G, self._arrays["G"] = True, &G[0, 0], np.asarray(G)
+        self.size = 0
+        self._reserve_block(count)
+        self._multiply(count)
+        self.size = count
 
     cdef _reserve_block(self, Py_ssize_t count):
         """Room for the products of new columns, and for dense columns themselves."""
@@ -185,6 +199,8 @@ cdef class WorkingGram:
                 memset(new + k * n, 0, n * sizeof(double))
                 self.view.storage.axpy(j, self.view._scale[j], self.view._shift[j], self.root_s,
                                        new + k * n)
+        if not self.stored:
+            return
         if <double> n * rows * count < PRODUCT_WORK:
             self._multiply_rows(0, rows, count)
         else:
@@ -259,13 +275,20 @@ cdef class WorkingGram:
         """G_k, (size,): good until the next is asked for."""
         if self.stored:
             return self.G + k * self.capacity
-        self._scatter(k, self.size, self.line)
+        if self.is_sparse:
+            self._scatter(k, self.size, self.line)
+        else:
+            memset(self.line, 0, self.size * sizeof(double))
+            self._add_products(self.columns + k * self.view.n_samples, self.line)
         return self.line
 
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                        double* out) noexcept nogil:
         """out += sum_i a_i G_(rows_i)."""
         cdef Py_ssize_t i = 0, m = self.capacity
+        if not self.is_sparse and not self.stored:
+            self._add_through_columns(rows, a, count, out)
+            return
         if self.is_sparse and (count > FEW if not self.stored else <double> count * self.size >
                                DENSE_GAIN * (self.entries + self.view.n_samples)):
             self._add_through_design(rows, a, count, out)
@@ -277,6 +300,20 @@ cdef class WorkingGram:
         while i < count:
             leaves.creg_add(self.size, a[i], self.row(rows[i]), out)
             i += 1
+
+    cdef void _add_through_columns(self, const Py_ssize_t* rows, const double* a,
+                                   Py_ssize_t count, double* out) noexcept nogil:
+        """out += Z_W'S (sum_i a_i z_(rows_i)), X dense."""
+        cdef Py_ssize_t i, n = self.view.n_samples
+        memset(self.sum.q, 0, n * sizeof(double))
+        for i in range(count):
+            leaves.creg_add(n, a[i], self.columns + rows[i] * n, self.sum.q)
+        self._add_products(self.sum.q, out)
+
+    cdef void _add_products(self, const double* q, double* out) noexcept nogil:
+        """out_k += <S^1/2 z_k, q>."""
+        cdef int n = <int> self.view.n_samples, size = <int> self.size, one = 1
+        dgemv(&TRANSPOSED, &n, &size, &ONE, self.columns, &n, <double*> q, &one, &ONE, out, &one)
 
     cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                                   double* out) noexcept nogil:

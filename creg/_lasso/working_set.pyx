@@ -348,6 +348,7 @@ cdef class WorkingSetSolver(Certifier):
         for k in range(self.n_working):
             self.pivoting.t[k] = threshold(&self.descent.penalty, self.working[k])
             self.pivoting.rho[k] = ridge_of(&self.descent.penalty, self.working[k])
+        factor_changes |= self.pivoting.choose_space(self.common_ridge(self.pivoting.factor.size))
         if factor_changes:
             with nogil:
                 self.pivoting.refactor()

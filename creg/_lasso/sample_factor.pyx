@@ -1,0 +1,129 @@
+"""Solves in the space of the samples, for an elastic net with more free features than samples.
+
+With rho_A = l2 b_A and M = sum_(k in A) z_k z_k' / b_k, which is n_samples x n_samples,
+
+    (Z_A'Z_A + l2 B)^-1 = (B^-1 - B^-1 Z_A' (M + l2 I)^-1 Z_A B^-1) / l2
+
+M follows the free features, and serves any l2.  Hager, "Updating the inverse of a matrix" (SIAM
+Review 31, 1989).
+"""
+
+from libc.math cimport sqrt
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from scipy.linalg.cython_blas cimport dgemv, dsyrk
+from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
+
+from creg._lasso.working_gram cimport WorkingGram
+
+cdef enum:
+    WIDTH = 64   # columns that enter or leave M at once
+    KEPT = 1
+    ASKED = 2
+
+cdef char LOWER = b"L"
+cdef char PLAIN = b"N"
+cdef char TRANSPOSED = b"T"
+cdef double ONE = 1.0
+cdef double NOUGHT = 0.0
+
+
+cdef class SampleFactor:
+    """M and the Cholesky factor of M + l2 I for the working set of `gram`, whose X is dense."""
+
+    def __init__(self, WorkingGram gram):
+        cdef Py_ssize_t n = gram.view.n_samples
+        cdef double[::1] space = np.empty(n * (2 * n + WIDTH + 1))
+        self.gram, self.n, self.l2, self._space = gram, n, -1.0, space
+        self.M = &space[0]
+        self.L = self.M + n * n
+        self.block = self.L + n * n
+        self.v = self.block + n * WIDTH
+        self.reserve(gram.capacity)
+
+    cdef reserve(self, Py_ssize_t capacity):
+        """Room for a working set of so many."""
+        cdef double[::1] full
+        cdef signed char[::1] member
+        if capacity <= self.capacity:
+            return
+        full, member = np.empty(capacity), np.zeros(capacity, dtype=np.int8)
+        if self.capacity:
+            member.base[:self.capacity] = np.asarray(self._features[1])
+        self._features = full, member
+        self.full, self.member, self.capacity = &full[0], &member[0], capacity
+
+    cdef bint solve(self, const Py_ssize_t* rows, Py_ssize_t count, const double* rho, double l2,
+                    double* x) noexcept nogil:
+        """x := (Z_A'Z_A + diag(rho_A))^-1 x; False, x as it was, where M + l2 I is not definite.
+
+        rows : (count,) A in the working set; rho : of the working set, rho_A > 0
+        """
+        cdef Py_ssize_t i, k
+        cdef int n = <int> self.n, size = <int> self.gram.size, one = 1, info = 0
+        if not self._follow(rows, count, rho, l2):
+            return False
+        memset(self.full, 0, self.gram.size * sizeof(double))
+        for i in range(count):
+            self.full[rows[i]] = x[i] * l2 / rho[rows[i]]
+        dgemv(&PLAIN, &n, &size, &ONE, self.gram.columns, &n, self.full, &one, &NOUGHT, self.v,
+              &one)
+        dpotrs(&LOWER, &n, &one, self.L, &n, self.v, &n, &info)
+        dgemv(&TRANSPOSED, &n, &size, &ONE, self.gram.columns, &n, self.v, &one, &NOUGHT,
+              self.full, &one)
+        for i in range(count):
+            k = rows[i]
+            x[i] = (x[i] - self.full[k]) / rho[k]
+        return True
+
+    cdef bint _follow(self, const Py_ssize_t* rows, Py_ssize_t count, const double* rho,
+                      double l2) noexcept nogil:
+        """M and L of these features and this l2."""
+        cdef Py_ssize_t i, k, entering, leaving = 0, n = self.n
+        cdef int order = <int> n, info = 0
+        for i in range(count):
+            self.member[rows[i]] |= ASKED
+        for k in range(self.gram.size):
+            leaving += self.member[k] == KEPT
+        entering = count - (self.size - leaving)
+        if self.gone + leaving >= count or self.l2 < 0.0:
+            # what rounding has left of features that are gone ends here
+            memset(self.M, 0, n * n * sizeof(double))
+            for k in range(self.gram.size):
+                self.member[k] &= ASKED
+            self.gone, leaving, entering = 0, 0, count
+        if leaving:
+            self._add(KEPT, -1.0, rho, l2)
+        if entering:
+            self._add(ASKED, 1.0, rho, l2)
+        for k in range(self.gram.size):
+            self.member[k] = KEPT if self.member[k] & ASKED else 0
+        self.size = count
+        self.gone += leaving
+        if leaving or entering or l2 != self.l2:
+            memcpy(self.L, self.M, n * n * sizeof(double))
+            for i in range(n):
+                self.L[i * n + i] += l2
+            dpotrf(&LOWER, &order, self.L, &order, &info)
+            self.l2 = l2 if info == 0 else -1.0
+        return info == 0
+
+    cdef void _add(self, signed char which, double sign, const double* rho,
+                   double l2) noexcept nogil:
+        """M += sign sum_k z_k z_k' / b_k over the features so marked."""
+        cdef Py_ssize_t i, k
+        cdef int n = <int> self.n, filled = 0
+        cdef double a
+        cdef const double* z
+        for k in range(self.gram.size + 1):
+            if filled == WIDTH or (filled and k == self.gram.size):
+                dsyrk(&LOWER, &PLAIN, &n, &filled, &sign, self.block, &n, &ONE, self.M, &n)
+                filled = 0
+            if k == self.gram.size or self.member[k] != which:
+                continue
+            a, z = sqrt(l2 / rho[k]), self.gram.columns + k * self.n
+            for i in range(self.n):
+                self.block[filled * self.n + i] = a * z[i]
+            filled += 1
