@@ -13,8 +13,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from scipy.linalg.cython_blas cimport dgemv, dsyrk
-from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
+from scipy.linalg.cython_blas cimport dgemv, dsyrk, dtrsv
+from scipy.linalg.cython_lapack cimport dpotrf
 
 from creg._lasso.working_gram cimport WorkingGram
 
@@ -62,7 +62,7 @@ cdef class SampleFactor:
         rows : (count,) A in the working set; rho : of the working set, rho_A > 0
         """
         cdef Py_ssize_t i, k
-        cdef int n = <int> self.n, size = <int> self.gram.size, one = 1, info = 0
+        cdef int n = <int> self.n, size = <int> self.gram.size, one = 1
         if not self._follow(rows, count, rho, l2):
             return False
         memset(self.full, 0, self.gram.size * sizeof(double))
@@ -70,7 +70,8 @@ cdef class SampleFactor:
             self.full[rows[i]] = x[i] * l2 / rho[rows[i]]
         dgemv(&PLAIN, &n, &size, &ONE, self.gram.columns, &n, self.full, &one, &NOUGHT, self.v,
               &one)
-        dpotrs(&LOWER, &n, &one, self.L, &n, self.v, &n, &info)
+        dtrsv(&LOWER, &PLAIN, &PLAIN, &n, self.L, &n, self.v, &one)
+        dtrsv(&LOWER, &TRANSPOSED, &PLAIN, &n, self.L, &n, self.v, &one)
         dgemv(&TRANSPOSED, &n, &size, &ONE, self.gram.columns, &n, self.v, &one, &NOUGHT,
               self.full, &one)
         for i in range(count):
