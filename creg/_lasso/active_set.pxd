@@ -39,6 +39,11 @@ cdef class ActiveSet(Vectors):
     cdef inline bint is_factored(self) noexcept nogil:
         return not (self.iterative or self.by_samples)
 
+    cdef inline bint is_interrupted(self) noexcept nogil:
+        """Whether to end rather than solve once more."""
+        cdef double size = self.factor.size
+        return self.gram.signals.stop(size * (size + self.size))
+
     cdef bint choose_space(self, double l2) except -1
     cdef extend(self)
     cdef void refactor(self) noexcept nogil

@@ -129,6 +129,8 @@ cdef class ActiveSet(Vectors):
         steps = conjugate_gradients(self.gram, self.active, self.factor.size, self.rho,
                                     self.most_steps, self.allowance, d, self.factor.block)
         self.n_steps += steps if steps >= 0 else self.most_steps
+        if self.gram.signals.caught:
+            return True
         if steps >= 0:
             self.last_steps = max(steps, self.last_steps - self.last_steps // 8)
             return True

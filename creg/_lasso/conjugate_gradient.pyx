@@ -15,7 +15,7 @@ cdef double PRECISION = 1e-3
 cdef Py_ssize_t solve(WorkingGram gram, const Py_ssize_t* rows, Py_ssize_t count,
                       const double* rho, Py_ssize_t most, double allowance, double* x,
                       double* work) noexcept nogil:
-    """x := (G_AA + diag(rho_A))^-1 x; returns the steps, or -1, x unchanged, after `most`.
+    """x := (G_AA + diag(rho_A))^-1 x; returns the steps, or -1, x unchanged, after `most` or at a signal.
 
     It stops as soon as the residual e costs the duality gap sum_i e_i^2 / (2 rho_i) <= allowance.
 
@@ -35,7 +35,7 @@ cdef Py_ssize_t solve(WorkingGram gram, const Py_ssize_t* rows, Py_ssize_t count
         square += r[i] * p[i]
     goal = PRECISION * PRECISION * square
     while square > goal and gap > allowance:
-        if step == most:
+        if step == most or gram.signals.stop(gram.cost()):
             return -1
         step += 1
         gram.multiply(rows, count, p, q)

@@ -29,6 +29,8 @@ cdef Status follow(ActiveSet a, long long last) noexcept nogil:
     while True:
         if a.n_solves >= last:
             return MAX_ITER
+        if a.is_interrupted():
+            return STALLED
         direction(a)
         at = -1
         x = next_kink(a, theta, changed, &at)

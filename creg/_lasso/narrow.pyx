@@ -7,7 +7,6 @@ optimum) the general solver takes over.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport fabs, sqrt
 from libc.string cimport memcpy, memset
 
@@ -21,7 +20,6 @@ from creg._lasso.penalty cimport Penalty, limit
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
 
-from creg._data.threads import check_stopped
 
 cdef enum:
     FEW_SOLVES = 30        # and 4 a feature, that one without steps may take
@@ -190,8 +188,7 @@ cdef class NarrowSolver:
         cdef bint done
         with nogil:
             done = self._solve(l1, l2, tolerance, max_iter)
-        PyErr_CheckSignals()
-        check_stopped()
+        self.active.gram.signals.raise_caught()
         return done
 
     def trace(self, const double[::1] l1, const double[::1] l2, double tolerance,

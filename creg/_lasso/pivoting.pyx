@@ -42,7 +42,7 @@ cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) no
         return pivot(a, last, refine, True)
     a.keep()
     status = pivot(a, last, refine, False)
-    if status != STALLED:
+    if status != STALLED or a.gram.signals.caught:
         return status
     a.n_failures += 1
     a.restore()
@@ -68,7 +68,7 @@ cdef Status halve(ActiveSet a, long long last) noexcept nogil:
             done += step
             step *= 2.0
             a.keep()
-        elif status == MAX_ITER:
+        elif status == MAX_ITER or a.gram.signals.caught:
             return status
         else:
             a.restore()
@@ -112,6 +112,8 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
         if not solved:
             if a.n_solves >= last:
                 return MAX_ITER
+            if a.is_interrupted():
+                return STALLED
             a.newton()
             if brief and is_feasible(a):
                 return INTERRUPTED

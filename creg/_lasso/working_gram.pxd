@@ -1,6 +1,7 @@
 from libc.stdint cimport int32_t
 
 from creg._data.design cimport DesignView, Residual
+from creg._lasso.signals cimport Signals
 
 
 cdef class WorkingGram:
@@ -32,6 +33,7 @@ cdef class WorkingGram:
     cdef double* block                     # (new columns, size) products
     cdef Py_ssize_t block_capacity
     cdef dict _arrays
+    cdef Signals signals                   # for what works on it
 
     cdef refer(self)
     cdef add(self, const Py_ssize_t* features, Py_ssize_t count)

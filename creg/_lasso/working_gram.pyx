@@ -22,6 +22,7 @@ from scipy.linalg.cython_blas cimport dgemm, dgemv
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
+from creg._lasso.signals cimport Signals
 
 from creg._data.threads import parallel, pieces
 
@@ -49,6 +50,7 @@ cdef class WorkingGram:
         cdef double[::1] sums
         self.view, self.n_threads = view, n_threads
         self._arrays = {}
+        self.signals = Signals()
         self.stored = True
         if whole is not None:
             matrix = whole

@@ -225,13 +225,13 @@ cdef class WorkingSetSolver(Certifier):
             level *= STEP
             reach = max(level * STEP, l1)
             self._set_penalty(level, l2, reach)
-            self._add(1.0, LARGEST_ADDITION)
+            self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2))
             status = self._pivot(last - self.n_iter())
             self._check(INFINITY)
             if status != CONVERGED:
                 break
         self._set_penalty(l1, l2, l1)
-        self._add(1.0, LARGEST_ADDITION)
+        self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2))
 
     cdef double _largest_ratio(self) noexcept:
         """The largest |c_j| / a_j among the candidates, on open sides: the l1 of this state."""
@@ -390,6 +390,7 @@ cdef class WorkingSetSolver(Certifier):
             self.pivoting.forget_counts()
         with nogil:
             status = pivot_until_consistent(self.pivoting, max_solves, self.refine, brief)
+        self.block.signals.raise_caught()
         if brief and status == STALLED:
             self.n_brief = 0
             self._back_to_best()
@@ -397,8 +398,6 @@ cdef class WorkingSetSolver(Certifier):
             return self._pivot(max_solves)
         self.refine = False
         self.n_brief -= brief
-        PyErr_CheckSignals()
-        check_stopped()
         for k in range(self.n_working):
             if not fabs(self.pivoting.w[k]) < INFINITY:
                 self._resume_pivoting()

@@ -236,3 +236,16 @@ def test_unpenalised_features_are_projected() -> None:
         for solved, other in zip(path, solve_path(kernel.solver(), l1s), strict=True):
             np.testing.assert_allclose(solved.coef, other.coef, rtol=0, atol=1e-5)
             assert np.abs(kernel.correlations(solved.coef)[a == 0]).max(initial=0) <= 1e-12
+
+
+def test_a_far_fit_with_many_nonzeros_adds_few_in_vain() -> None:
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((3000, 6000)) * (rng.random((3000, 6000)) < 0.01)
+    w = rng.standard_normal(6000) * (rng.random(6000) < 0.3)
+    kernel = Kernel(X, X @ w + rng.standard_normal(3000), layout="csc")
+    solver = kernel.solver(pivoting=True)
+    path = solve_path(solver, np.array([kernel.l1_max / 300]))
+    assert_optimal(kernel, path)
+    active = np.count_nonzero(path[0].coef)
+    assert active > 1000
+    assert solver.pivoting.factor.n_appended < 2 * active
