@@ -15,7 +15,8 @@ cdef double PRECISION = 1e-3
 cdef Py_ssize_t solve(WorkingGram gram, const Py_ssize_t* rows, Py_ssize_t count,
                       const double* rho, Py_ssize_t most, double allowance, double* x,
                       double* work) noexcept nogil:
-    """x := (G_AA + diag(rho_A))^-1 x; returns the steps, or -1, x unchanged, after `most` or at a signal.
+    """x := (G_AA + diag(rho_A))^-1 x; returns the steps, or -1, x unchanged, after `most` or at a
+    signal.
 
     It stops as soon as the residual e costs the duality gap sum_i e_i^2 / (2 rho_i) <= allowance.
 
