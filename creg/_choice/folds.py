@@ -1,4 +1,4 @@
-"""Whole paths on the training rows of folds, and their squared errors on the held-out ones.
+"""Folds, and the squared errors of paths on their held-out rows.
 
 A fold is the same X under other row weights.  Of tall dense X the sums over the rows are made once:
 a training set's are the sum of those of its parts, never the total less the others.
@@ -6,17 +6,16 @@ a training set's are the sum of those of its parts, never the total less the oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from creg._along import Watch, solve_along
 from creg._choice.relaxed import relaxed
+from creg._data.moments import Moments
 from creg._data.storage import Storage
 from creg._data.tall import Products, RowSums
 from creg._given import Data, Options, Penalty
@@ -69,15 +68,22 @@ class Rounds:
     penalties: list[Penalty]
     options: Options
 
-    def data(self, counts: Float | None, n_alphas: int, given: Products | None) -> Data:
+    def weighted(self, counts: Float | None) -> Float | None:
+        """The sample weights times `counts`."""
+        if counts is None or self.weights is None:
+            return self.weights if counts is None else counts
+        return counts * self.weights
+
+    def data(
+        self, counts: Float | None, n_alphas: int, given: Products | None,
+        moments: Moments | None = None,
+    ) -> Data:  # fmt: skip
         """X under the sample weights times `counts`."""
-        weights = self.weights
-        if counts is not None:
-            weights = counts if weights is None else counts * weights
         path = bool(n_alphas) and any(penalty.l1_ratio > 0 for penalty in self.penalties)
         return Data(
-            self.storage, weights, self.fit_intercept, scaled=self.penalties[0].standardize,
-            n_alphas=n_alphas if path else 0, n_threads=self.options.n_threads, given=given,
+            self.storage, self.weighted(counts), self.fit_intercept,
+            scaled=self.penalties[0].standardize, n_alphas=n_alphas if path else 0,
+            n_threads=self.options.n_threads, given=given, moments=moments,
         )  # fmt: skip
 
 
@@ -156,45 +162,26 @@ def _held_out(fold: Fold, owner: Rows, count: int) -> NDArray[np.bool_] | None:
     return tested > 0 if np.all((tested == 0) | (tested == whole)) else None
 
 
-def fold_tasks(
+def held_out_errors(
     rounds: Rounds,
     folds: Sequence[Fold],
-    alphas: Sequence[Float],
-    gammas: Sequence[float] | None,
-    statistics: Statistics,
-    watch: Watch | None,
-) -> list[Callable[[], FoldErrors]]:
-    """What solves each fold; alphas : for each l1_ratio."""
-    return [
-        partial(_fold, rounds, fold, k, alphas, gammas, statistics, watch)
-        for k, fold in enumerate(folds)
-    ]
-
-
-def _fold(
-    rounds: Rounds,
-    fold: Fold,
     number: int,
-    alphas: Sequence[Float],
+    fits: Sequence[tuple[L1Problem, Solutions]],
     gammas: Sequence[float] | None,
     statistics: Statistics,
-    watch: Watch | None,
 ) -> FoldErrors:
-    data = rounds.data(fold.counts, len(alphas[0]), statistics.of(number))
-    errors, found = [], []
-    for penalty, along in zip(rounds.penalties, alphas, strict=True):
-        problem = L1Problem(data, rounds.y, penalty)
-        solutions = solve_along(problem, along, rounds.options, None, watch)
-        found.append(solutions)
+    """Of a fold; fits : for each l1_ratio."""
+    errors = []
+    for problem, solutions in fits:
         known = statistics.errors(number, solutions) if gammas is None else None
         if known is not None:
             errors.append(known[None])
             continue
-        fits = [solutions]
+        both = [solutions]
         if gammas is not None:
-            fits.append(relaxed(problem, solutions, rounds.options))
-        errors.append(_errors(rounds, fold.test, fits, gammas or [1.0]))
-    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), found)
+            both.append(relaxed(problem, solutions, rounds.options))
+        errors.append(_errors(rounds, folds[number].test, both, gammas or [1.0]))
+    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), [solutions for _, solutions in fits])
 
 
 def _errors(
