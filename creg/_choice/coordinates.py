@@ -26,7 +26,7 @@ Float = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 # eps cond^2 up to which one Cholesky factor will do, and with which the second still mends it.
-SQUARED = 1e-10
+SQUARED = 1e-8
 MENDED = 1e-2
 # eps cond above which rows are worked with.
 WORST = 1e-10
@@ -69,10 +69,16 @@ class Coordinates:
         """Whether coordinates are rows."""
         return self.back is None
 
-    def products(self, directions: Float) -> Iterator[tuple[int, int, Float]]:
-        """(start, stop, rows) of directions given by coordinates."""
+    def products(
+        self, directions: Float, seen: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[int, int, Float]]:
+        """(start, stop, rows) of directions given by coordinates, in the span of columns `seen`."""
         assert self.back is not None
-        return self.columns.products(self.back @ directions)
+        combinations = self.back @ directions
+        if seen is not None:
+            combinations[~seen] = 0.0  # but for rounding they are
+            combinations = combinations[: seen.size - int(seen[::-1].argmax())]
+        return self.columns.products(combinations)
 
     def squares(self, directions: Float, weights: Float) -> Float:
         """sum_k weights_k q_ik^2 of directions, (n,)."""
@@ -121,7 +127,9 @@ class Entries:
         """For up to that many active columns."""
         return SparseBasis(self.sparse, self.columns.tolerance, most)
 
-    def products(self, directions: Float) -> Iterator[tuple[int, int, Float]]:
+    def products(
+        self, directions: Float, seen: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[int, int, Float]]:
         """(start, stop, rows)."""
         return self.sparse.products(directions)
 

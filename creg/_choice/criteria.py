@@ -23,6 +23,7 @@ from creg._choice.columns import ActiveColumns
 from creg._choice.coordinates import pivoted_triangle, projected
 from creg._choice.leverages import smoothers
 from creg._choice.relaxed import blend
+from creg._choice.rows import left_out
 from creg._choice.supports import Supports
 from creg._data.design import DesignView
 from creg._data.threads import single_blas
@@ -217,12 +218,22 @@ def leave_one_out(
         Their supports without penalty; with it, one row for each gamma.
     gammas : sequence of float
     """
-    weights = problem.data.view.weights
-    s = np.ones(problem.data.view.n_samples) if weights is None else weights[weights > 0]
+    view = problem.data.view
+    s = np.ones(view.n_samples) if view.weights is None else view.weights
     s = s / s.sum()
     shape = (len(gammas), len(solutions))
     values, errors, df = np.empty(shape), np.empty(shape), np.empty(shape)
-    start = 0
+    if refitted is None:
+        work = np.empty(view.n_samples)
+        each = zip(
+            residuals(problem, solutions),
+            smoothers(problem, solutions, l2, leverages=True),
+            strict=True,
+        )
+        for k, (r, (df[:, k], h)) in enumerate(each):
+            values[:, k], errors[:, k] = left_out(r, h, s, SATURATED, work)
+        return Scores(values, errors, df)
+    s, start = s[s > 0], 0
     for first, second in _left_out(problem, solutions, l2, refitted):
         some = slice(start, start + len(first[0]))
         start = some.stop
@@ -233,14 +244,10 @@ def leave_one_out(
 
 
 def _left_out(
-    problem: L1Problem, solutions: Solutions, l2: Float, refitted: Solutions | None
-) -> Iterator[tuple[Errors, Errors | None]]:
+    problem: L1Problem, solutions: Solutions, l2: Float, refitted: Solutions
+) -> Iterator[tuple[Errors, Errors]]:
     """Of some solutions at a time, and of their refits."""
     each = smoothers(problem, solutions, l2, leverages=True)
-    if refitted is None:
-        for R in _few(_residuals(problem, solutions)):
-            yield _errors(problem, R, list(islice(each, len(R)))), None
-        return
     others = None
     if l2.any() or not _alike(problem, solutions, refitted):
         others = smoothers(problem, refitted, np.zeros_like(l2), leverages=True)
@@ -276,9 +283,9 @@ def _errors(problem: L1Problem, R: Float, found: list[tuple[float, Float | None]
     return np.array([df for df, _ in found]), e
 
 
-def _between(first: Errors, second: Errors | None, gamma: float) -> Errors:
+def _between(first: Errors, second: Errors, gamma: float) -> Errors:
     """df and errors of a blend."""
-    if second is None or gamma == 1.0:
+    if gamma == 1.0:
         return first
     if gamma == 0.0:
         return second

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from creg._choice.basis import Moves
 from creg._choice.columns import ActiveColumns
 from creg._choice.coordinates import Coordinates, Entries, coordinates
+from creg._choice.rows import add_squares
 from creg._choice.shrunken import shrunken
 from creg._choice.supports import Supports
 from creg._data.threads import single_blas
@@ -49,27 +50,28 @@ def smoothers(
         The intercept's share included; 0 in rows without weight.
     """
     view = problem.data.view
-    supports = Supports.free(problem, solutions)
+    supports = Supports.free(problem, solutions, by_entry=True)
     share = np.zeros(view.n_samples)
     if view.centred:
         share += (1.0 if view.weights is None else view.weights) / view.sum_weights
     with single_blas():
-        for df, h in _each(problem, supports, l2, leverages):
-            if h is not None:
-                h = h + share
-                if view.weights is not None:
-                    h[view.weights == 0] = 0.0
+        for df, h in _each(problem, supports, l2, share if leverages else None):
+            if h is not None and view.weights is not None:
+                h[view.weights == 0] = 0.0
             yield df, h
 
 
-def _each(problem: L1Problem, supports: Supports, l2: Float, leverages: bool) -> Iterator[Smoother]:
+def _each(
+    problem: L1Problem, supports: Supports, l2: Float, share: Float | None
+) -> Iterator[Smoother]:
     data = problem.data
     space = coordinates(ActiveColumns(data.view, supports.features, data.known_gram))
     if not l2.any():
-        yield from _projections(space, supports, leverages)
+        yield from _projections(space, supports, share)
         return
     b = squared_penalty(problem, supports.features)
-    yield from shrunken(space, supports.masks, b, l2, leverages)
+    for df, h in shrunken(space, supports.masks, b, l2, share is not None):
+        yield df, None if h is None else h + share
 
 
 def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
@@ -82,28 +84,30 @@ def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
 
 
 def _projections(
-    space: Coordinates | Entries, supports: Supports, leverages: bool
+    space: Coordinates | Entries, supports: Supports, share: Float | None
 ) -> Iterator[Smoother]:
-    basis, projection = space.basis(supports.most), Projection(space)
+    basis = space.basis(supports.most)
+    if share is None:
+        for entering, leaving in zip(supports.entering, supports.leaving, strict=True):
+            basis.move(entering, leaving)
+            yield float(basis.rank), None
+        return
+    projection = Projection(space, share)
     ranks, moves = [], []
     for k in range(len(supports)):
-        move = basis.move(supports.entering[k], supports.leaving[k])
-        if not leverages:
-            yield float(basis.rank), None
-            continue
+        moves.append(basis.move(supports.entering[k], supports.leaving[k]))
         ranks.append(float(basis.rank))
-        moves.append(move)
         if k == len(supports) - 1 or projection.is_due(moves):
-            yield from zip(ranks, projection.after(moves), strict=True)
+            seen = supports.masks[max(k - len(moves), 0) : k + 1].any(axis=0)
+            yield from zip(ranks, projection.after(moves, seen), strict=True)
             ranks, moves = [], []
 
 
 class Projection:
-    """The diagonal of a projection whose directions come and go."""
+    """The diagonal of a projection whose directions come and go, added to what it begins with."""
 
-    def __init__(self, space: Coordinates | Entries) -> None:
-        self._space = space
-        self._h = np.zeros(space.columns.n)
+    def __init__(self, space: Coordinates | Entries, begin: Float) -> None:
+        self._space, self._begin, self._h = space, begin, begin
 
     def is_due(self, moves: list[Moves]) -> bool:
         """Whether enough directions wait for one pass over the rows."""
@@ -111,28 +115,29 @@ class Projection:
             return True
         return sum(d.shape[1] for move in moves for _, d in move.changes) >= TOGETHER
 
-    def after(self, moves: list[Moves]) -> Iterator[Float]:
-        """(n,) after each move."""
-        changes = [change for move in moves for change in move.changes]
-        if self._space.direct:
-            rows = iter([directions for _, directions in changes])
-        else:
-            rows = self._over_rows([directions for _, directions in changes])
-        for move in moves:
-            if move.anew:
-                self._h[:] = 0.0
-            for sign, _ in move.changes:
-                q = next(rows)
-                squares = np.einsum("ij,ij->i", q, q)
-                self._h += squares if sign > 0 else -squares
+    def after(self, moves: list[Moves], seen: NDArray[np.bool_]) -> Iterator[Float]:
+        """(n,) after each move, an array of its own; `seen` marks the columns that took part."""
+        for move, changes in zip(moves, self._rows(moves, seen), strict=True):
+            self._h = (self._begin if move.anew else self._h).copy()
+            for sign, q in changes:
+                add_squares(self._h, q, sign)
             yield self._h
 
-    def _over_rows(self, directions: list[Float]) -> Iterator[Float]:
-        """Q_U d, (n, k), of each, in one pass."""
-        if not directions:
+    def _rows(
+        self, moves: list[Moves], seen: NDArray[np.bool_]
+    ) -> Iterator[list[tuple[float, Float]]]:
+        """The signs and rows of each move's directions, in one pass."""
+        if self._space.direct:
+            for move in moves:
+                yield [(sign, np.asfortranarray(d)) for sign, d in move.changes]
             return
-        ends = np.cumsum([d.shape[1] for d in directions])
-        rows = np.empty((self._space.columns.n, ends[-1]), order="F")
-        for start, stop, part in self._space.products(np.hstack(directions)):
-            rows[start:stop] = part
-        yield from np.split(rows, ends[:-1], axis=1)
+        signs = [sign for move in moves for sign, d in move.changes for _ in range(d.shape[1])]
+        directions = [d for move in moves for _, d in move.changes]
+        rows = np.empty((self._space.columns.n, len(signs)), order="F")
+        if signs:
+            for start, stop, part in self._space.products(np.hstack(directions), seen):
+                rows[start:stop] = part
+        end = 0
+        for move in moves:
+            start, end = end, end + sum(d.shape[1] for _, d in move.changes)
+            yield [(signs[k], rows[:, k : k + 1]) for k in range(start, end)]
