@@ -140,9 +140,9 @@ class ActiveColumns:
         return total
 
     def products(self, X: Float) -> Iterator[tuple[int, int, Float]]:
-        """(start, stop, rows of S^1/2 Z X), X (u, k) or (u,), or for the first columns alone."""
+        """(start, stop, rows of S^1/2 Z X), X (u, k) or (u,)."""
         for start, stop, rows in self.blocks():
-            yield start, stop, (X.T @ rows[:, : len(X)].T).T
+            yield start, stop, (X.T @ rows.T).T
 
     def product(self, v: Float) -> Float:
         """S^1/2 Z v, (n,) or (n, k)."""

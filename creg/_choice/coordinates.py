@@ -69,16 +69,10 @@ class Coordinates:
         """Whether coordinates are rows."""
         return self.back is None
 
-    def products(
-        self, directions: Float, seen: NDArray[np.bool_] | None = None
-    ) -> Iterator[tuple[int, int, Float]]:
-        """(start, stop, rows) of directions given by coordinates, in the span of columns `seen`."""
+    def products(self, directions: Float) -> Iterator[tuple[int, int, Float]]:
+        """(start, stop, rows) of directions given by coordinates."""
         assert self.back is not None
-        combinations = self.back @ directions
-        if seen is not None:
-            combinations[~seen] = 0.0  # but for rounding they are
-            combinations = combinations[: seen.size - int(seen[::-1].argmax())]
-        return self.columns.products(combinations)
+        return self.columns.products(self.back @ directions)
 
     def squares(self, directions: Float, weights: Float) -> Float:
         """sum_k weights_k q_ik^2 of directions, (n,)."""
@@ -127,9 +121,7 @@ class Entries:
         """For up to that many active columns."""
         return SparseBasis(self.sparse, self.columns.tolerance, most)
 
-    def products(
-        self, directions: Float, seen: NDArray[np.bool_] | None = None
-    ) -> Iterator[tuple[int, int, Float]]:
+    def products(self, directions: Float) -> Iterator[tuple[int, int, Float]]:
         """(start, stop, rows)."""
         return self.sparse.products(directions)
 

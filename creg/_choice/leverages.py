@@ -19,19 +19,43 @@ from creg._choice.coordinates import Coordinates, Entries, coordinates
 from creg._choice.rows import add_squares
 from creg._choice.shrunken import shrunken
 from creg._choice.supports import Supports
+from creg._data.design import DesignView
 from creg._data.threads import single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
 Float = NDArray[np.float64]
 Smoother = tuple[float, Float | None]
+Along = tuple[Supports, Coordinates | Entries]
 
 # Solutions, or directions, that wait for one pass over the rows.
 TOGETHER = 64
 
 
+def following(problem: L1Problem, solutions: Solutions) -> Along:
+    """The supports in the order of entry, and where their columns are worked with."""
+    supports = Supports.free(problem, solutions, by_entry=True)
+    data = problem.data
+    with single_blas():
+        columns = ActiveColumns(data.view, supports.features, data.known_gram)
+        return supports, coordinates(columns)
+
+
+def share_of_intercept(view: DesignView) -> Float:
+    """s_i / sum s, or 0 where there is no intercept."""
+    share = np.zeros(view.n_samples)
+    if view.centred:
+        share += (1.0 if view.weights is None else view.weights) / view.sum_weights
+    return share
+
+
 def smoothers(
-    problem: L1Problem, solutions: Solutions, l2: Float, *, leverages: bool
+    problem: L1Problem,
+    solutions: Solutions,
+    l2: Float,
+    *,
+    leverages: bool,
+    along: Along | None = None,
 ) -> Iterator[Smoother]:
     """Degrees of freedom, the intercept not counted, and leverages of each solution.
 
@@ -42,6 +66,8 @@ def smoothers(
     l2 : (len(solutions),)
         n alpha (1 - l1_ratio), as the kernels have it; all 0 or all > 0.
     leverages : bool
+    along : (Supports, Coordinates or Entries), optional
+        What `following` returned.
 
     Yields
     ------
@@ -50,28 +76,25 @@ def smoothers(
         The intercept's share included; 0 in rows without weight.
     """
     view = problem.data.view
-    supports = Supports.free(problem, solutions, by_entry=True)
-    share = np.zeros(view.n_samples)
-    if view.centred:
-        share += (1.0 if view.weights is None else view.weights) / view.sum_weights
+    supports, space = following(problem, solutions) if along is None else along
+    share = share_of_intercept(view) if leverages else None
     with single_blas():
-        for df, h in _each(problem, supports, l2, share if leverages else None):
+        for df, h in _each(problem, supports, space, l2, share):
             if h is not None and view.weights is not None:
                 h[view.weights == 0] = 0.0
             yield df, h
 
 
 def _each(
-    problem: L1Problem, supports: Supports, l2: Float, share: Float | None
-) -> Iterator[Smoother]:
-    data = problem.data
-    space = coordinates(ActiveColumns(data.view, supports.features, data.known_gram))
+    problem: L1Problem, supports: Supports, space: Coordinates | Entries, l2: Float,
+    share: Float | None,
+) -> Iterator[Smoother]:  # fmt: skip
     if not l2.any():
         yield from _projections(space, supports, share)
         return
     b = squared_penalty(problem, supports.features)
     for df, h in shrunken(space, supports.masks, b, l2, share is not None):
-        yield df, None if h is None else h + share
+        yield df, None if h is None or share is None else h + share
 
 
 def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
@@ -98,8 +121,7 @@ def _projections(
         moves.append(basis.move(supports.entering[k], supports.leaving[k]))
         ranks.append(float(basis.rank))
         if k == len(supports) - 1 or projection.is_due(moves):
-            seen = supports.masks[max(k - len(moves), 0) : k + 1].any(axis=0)
-            yield from zip(ranks, projection.after(moves, seen), strict=True)
+            yield from zip(ranks, projection.after(moves), strict=True)
             ranks, moves = [], []
 
 
@@ -115,17 +137,15 @@ class Projection:
             return True
         return sum(d.shape[1] for move in moves for _, d in move.changes) >= TOGETHER
 
-    def after(self, moves: list[Moves], seen: NDArray[np.bool_]) -> Iterator[Float]:
-        """(n,) after each move, an array of its own; `seen` marks the columns that took part."""
-        for move, changes in zip(moves, self._rows(moves, seen), strict=True):
+    def after(self, moves: list[Moves]) -> Iterator[Float]:
+        """(n,) after each move, an array of its own."""
+        for move, changes in zip(moves, self._rows(moves), strict=True):
             self._h = (self._begin if move.anew else self._h).copy()
             for sign, q in changes:
                 add_squares(self._h, q, sign)
             yield self._h
 
-    def _rows(
-        self, moves: list[Moves], seen: NDArray[np.bool_]
-    ) -> Iterator[list[tuple[float, Float]]]:
+    def _rows(self, moves: list[Moves]) -> Iterator[list[tuple[float, Float]]]:
         """The signs and rows of each move's directions, in one pass."""
         if self._space.direct:
             for move in moves:
@@ -135,7 +155,7 @@ class Projection:
         directions = [d for move in moves for _, d in move.changes]
         rows = np.empty((self._space.columns.n, len(signs)), order="F")
         if signs:
-            for start, stop, part in self._space.products(np.hstack(directions), seen):
+            for start, stop, part in self._space.products(np.hstack(directions)):
                 rows[start:stop] = part
         end = 0
         for move in moves:

@@ -1,6 +1,6 @@
 """Loops of leave-one-out over rows, and over short columns of a basis."""
 
-from libc.math cimport INFINITY, copysign, fabs, isfinite, sqrt
+from libc.math cimport copysign, sqrt
 from libc.string cimport memset
 
 import numpy as np
@@ -100,55 +100,108 @@ def turn_to_first(double[::1, :] both, Py_ssize_t length, Py_ssize_t first, Py_s
 
 def add_squares(double[::1] h, const double[:, :] q, double sign):
     """h_i += sign sum_k q_ik^2; q : (n, k) with columns in one piece."""
-    cdef Py_ssize_t i, k, n = h.shape[0]
-    cdef const double* column
+    cdef Py_ssize_t k
     for k in range(q.shape[1]):
-        column = &q[0, k]
-        with nogil:
-            for i in range(n):
-                h[i] += sign * column[i] * column[i]
+        leaves.creg_add_square(h.shape[0], sign, &q[0, k], &h[0])
 
 
-def left_out(const double[::1] r, const double[::1] h, const double[::1] s, double saturated,
-             double[::1] squares):
-    """The mean of e_i^2 = (r_i / (1 - h_i))^2 and its standard error.
+cdef class LeftOut:
+    """Means of (r_i / (1 - h_i))^2 and their standard errors, from rows in any parts.
+
+    Parts are merged as by Chan, Golub and LeVeque (1983): their means and spreads, not sums of
+    squares.
 
     Parameters
     ----------
-    r, h : ndarray of shape (n,)
-    s : ndarray of shape (n,)
-        Weights that sum to 1; rows of weight zero count for nothing.
+    count : int
+        Solutions.
+    weights : ndarray of shape (n,) or None
+        Row weights; rows of weight zero count for nothing.
     saturated : float
-        1 - h_i up to which e_i is infinite.
-    squares : ndarray of shape (n,)
-        To work in.
-
-    Returns
-    -------
-    mean, error : float
+        1 - h_i up to which a square is infinite.
     """
-    cdef Py_ssize_t i, start = 0, stop, n = r.shape[0], count = 0
-    cdef double left, mean = 0.0, spread = 0.0, part, unit
-    with nogil:
-        for i in range(n):
-            left = 1.0 - h[i]
-            part = r[i] / left
-            squares[i] = part * part if left > saturated else INFINITY
-        while start < n:
-            stop, part = min(start + 256, n), 0.0
-            for i in range(start, stop):
-                if s[i] > 0.0:
-                    part += s[i] * squares[i]
-                    count += 1
-            mean, start = mean + part, stop
-        unit, start = (mean if mean > 0.0 else 1.0), 0
-        while start < n and isfinite(mean):
-            stop, part = min(start + 256, n), 0.0
-            for i in range(start, stop):
-                if s[i] > 0.0:
-                    left = (squares[i] - mean) / unit
-                    part += s[i] * left * left
-            spread, start = spread + part, stop
-    if not isfinite(mean) or count < 2:
-        return mean, INFINITY
-    return mean, unit * sqrt(spread / (count - 1))
+
+    cdef double[::1] weight, mean, spread, squares, ones, zeros
+    cdef const double[::1] s
+    cdef double saturated
+    cdef Py_ssize_t rows
+
+    def __init__(self, Py_ssize_t count, const double[::1] weights, double saturated):
+        self.weight, self.mean, self.spread = np.zeros(count), np.zeros(count), np.zeros(count)
+        self._reserve(1)
+        self.s, self.saturated = weights, saturated
+
+    cdef void add(self, Py_ssize_t k, const double* u, const double* p, const double* h,
+                  const double* s, Py_ssize_t n) noexcept nogil:
+        """Of solution k, rows with r = u - p; the root of s times that, where there are weights."""
+        cdef double weight, mean, delta, total
+        cdef double* squares = &self.squares[0]
+        cdef Py_ssize_t i
+        leaves.creg_left_out(n, u, p, h, self.saturated, squares)
+        if self.s is not None:
+            for i in range(n):
+                squares[i] = squares[i] / s[i] if s[i] > 0.0 else 0.0
+        weight = leaves.creg_sum(n, s)
+        if not weight > 0.0:
+            return
+        mean = leaves.creg_inner(n, s, squares) / weight
+        total, delta = self.weight[k] + weight, mean - self.mean[k]
+        self.mean[k] += delta * weight / total
+        self.spread[k] += leaves.creg_spread(n, s, mean, squares) + (
+            delta * delta * self.weight[k] * weight / total)
+        self.weight[k] = total
+
+    def add_rows(self, const double[:, ::1] P, const signed char[::1] kinds,
+                 const double[::1] eta, const double[::1] begin, Py_ssize_t start):
+        """Some rows of all solutions in turn.
+
+        Parameters
+        ----------
+        P : ndarray of shape (m, rows)
+            S^1/2 Z x of m combinations x.
+        kinds : ndarray of int8 of shape (m,)
+            1, -1: a direction that comes, or goes; 0: the coefficients of the next solution;
+            2: (whatever P) all directions go.
+        eta : ndarray of shape (n,)
+            S^1/2 y.
+        begin : ndarray of shape (n,)
+            h without any direction.
+        start : int
+            The first of these rows.
+        """
+        cdef Py_ssize_t e, i, k = 0, n = P.shape[1]
+        cdef double[::1] h = np.array(begin[start:start + n])
+        cdef const double* s
+        self._reserve(n)
+        s = &self.ones[0] if self.s is None else &self.s[start]
+        with nogil:
+            for e in range(P.shape[0]):
+                if kinds[e] == 2:
+                    for i in range(n):
+                        h[i] = begin[start + i]
+                elif kinds[e]:
+                    leaves.creg_add_square(n, kinds[e], &P[e, 0], &h[0])
+                else:
+                    self.add(k, &eta[start], &P[e, 0], &h[0], s, n)
+                    k += 1
+
+    def add_one(self, Py_ssize_t k, r, const double[::1] h):
+        """All rows of solution k, from residuals, 0 where there is no weight."""
+        cdef Py_ssize_t n = h.shape[0]
+        cdef const double[::1] u = r if self.s is None else np.sqrt(self.s) * r
+        self._reserve(n)
+        self.add(k, &u[0], &self.zeros[0], &h[0],
+                 &self.ones[0] if self.s is None else &self.s[0], n)
+
+    cdef _reserve(self, Py_ssize_t n):
+        if self.squares.shape[0] < n:
+            self.squares, self.ones, self.zeros = np.empty(n), np.ones(n), np.zeros(n)
+
+    def result(self, Py_ssize_t n_used):
+        """Means, (count,), and their standard errors, of so many rows with weight."""
+        mean, variance = np.asarray(self.mean), np.asarray(self.spread) / self.weight
+        error = np.full(len(mean), np.inf)
+        if n_used > 1:
+            finite = np.isfinite(mean)
+            error[finite] = np.sqrt(variance[finite] / (n_used - 1))
+        return np.where(np.isnan(mean), np.inf, mean), error

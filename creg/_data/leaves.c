@@ -1,6 +1,8 @@
 #include "leaves.h"
 #include "vector.h"
 
+#include <math.h>
+
 enum {
     BLOCK = 256, /* entries of a dense sum between two additions to the total */
     SHORT = 64,  /* the same where a block has fewer partial sums */
@@ -83,6 +85,7 @@ static inline __attribute__((always_inline)) double fold(wide t)
 #define FOUR_TERM(k, i) ((x##k[i] - shift[k]) * v[i])
 #define INNER_TERM(i) (u[i] * v[i])
 #define PLAIN_TERM(i) (u[i])
+#define SPREAD_TERM(i) (s[i] * (u[i] - m) * (u[i] - m))
 #define OVER_TERM(i) (s[i] > 0 ? u[i] * u[i] / s[i] : 0.0)
 #define DOT_WIDE_f64(i) ((load_f64(x + (i)) - shift) * load_f64(v + (i)))
 #define DOT_WIDE_f32(i) ((load_f32(x + (i)) - shift) * load_f64(v + (i)))
@@ -345,6 +348,26 @@ CLONED void creg_row_less(ptrdiff_t p, double r, const double *restrict mean,
         row[j] -= r * mean[j];
         square[j] += row[j] * row[j];
     }
+}
+
+CLONED void creg_add_square(ptrdiff_t n, double a, const double *restrict q, double *restrict h)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        h[i] += a * q[i] * q[i];
+}
+
+CLONED void creg_left_out(ptrdiff_t n, const double *restrict u, const double *restrict p,
+                          const double *restrict h, double least, double *restrict out)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double left = 1.0 - h[i], e = (u[i] - p[i]) / left;
+        out[i] = left > least ? e * e : INFINITY;
+    }
+}
+
+CLONED double creg_spread(ptrdiff_t n, const double *s, double m, const double *u)
+{
+    SUM(n, SPREAD_TERM)
 }
 
 CLONED void creg_rotate(ptrdiff_t n, double c, double s, double *restrict u, double *restrict v)
