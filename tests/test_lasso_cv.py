@@ -100,6 +100,21 @@ def test_a_value_that_is_not_finite_is_found_in_one_fold(layout) -> None:
         LassoCV(alphas=[0.1, 0.01]).fit(as_format(X, layout), y)
 
 
+def test_errors_of_rows_that_are_held_out_twice() -> None:
+    X, y = random_data(7, 60, 90, density=0.3)
+    train, test = np.arange(40), np.r_[40:60, 45:50]
+    for relax in (False, [0.0, 0.3, 1.0]):
+        settings = {"alphas": [0.3, 0.1, 0.03], "relax": relax, **EXACT}
+        found = [
+            LassoCV(cv=[(train, rows)], **settings).fit(as_format(X, "csc_array"), y).mse_path_
+            for rows in (test, test[:20], test[20:])
+        ]
+        if relax is False:
+            assert_allclose(25 * found[0], 20 * found[1] + 5 * found[2], rtol=1e-9)
+        dense = LassoCV(cv=[(train, test[:20])], **settings).fit(X, y).mse_path_
+        assert_allclose(found[1], dense, rtol=1e-9)
+
+
 def test_the_same_bits_for_any_number_of_threads() -> None:
     X, y = random_data(6, 40, 200)
     for settings in ({}, {"cv": 10}, {"criterion": "alo"}):

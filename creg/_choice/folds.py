@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from creg._choice.relaxed import relaxed
+from creg._choice.rows import squared_errors
 from creg._data.moments import Moments
 from creg._data.storage import Storage
 from creg._data.tall import Products, RowSums
@@ -198,6 +199,14 @@ def _errors(
         used[fit.indices] = True
     columns = np.flatnonzero(used)
     coefs = [fit.dense(columns) for fit in fits]
+    if _by_entries(rounds.storage, rows, n_alphas):
+        for k, gamma in enumerate(gammas):
+            share = (gamma, 1.0 - gamma)[: len(fits)]
+            left = rounds.y[rows, None] - _mixed(share, [fit.intercepts for fit in fits])
+            sums[k] = squared_errors(
+                rounds.storage, rows, columns, _mixed(share, coefs), left, weights
+            )
+        return sums / total
     start = 0
     for part in _parts(rounds.storage, rows, columns, n_alphas):
         here = slice(start, start + part.shape[0])
@@ -208,6 +217,20 @@ def _errors(
             r = rounds.y[rows[here], None] - mixed
             sums[k] += np.einsum("i,ia,ia->a", weights[here], r, r)
     return sums / total
+
+
+def _by_entries(storage: Storage, rows: Rows, n_alphas: int) -> bool:
+    """Whether stored entries of columns are to be walked through."""
+    if not storage.issparse or storage.is_row_layout or len(rows) * n_alphas > HELD:
+        return False
+    return len(np.unique(rows)) == len(rows)
+
+
+def _mixed(shares: Sequence[float], arrays: Sequence[Float]) -> Float:
+    """The sum of each share of its array, without the last where its share is none."""
+    if len(arrays) == 1 or shares[0] == 1.0:
+        return arrays[0]
+    return shares[0] * arrays[0] + shares[1] * arrays[1]
 
 
 def _parts(storage: Storage, rows: Rows, columns: Rows, n_alphas: int) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Loops of leave-one-out over rows, and over short columns of a basis."""
+"""Loops over rows, for errors and leverages, and over short columns of a basis."""
 
 from libc.math cimport copysign, sqrt
 from libc.string cimport memset
@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg.cython_blas cimport dgemv, dger
 
 from creg._data cimport leaves
+from creg._data.storage cimport Storage
 
 cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
@@ -205,3 +206,52 @@ cdef class LeftOut:
             finite = np.isfinite(mean)
             error[finite] = np.sqrt(variance[finite] / (n_used - 1))
         return np.where(np.isnan(mean), np.inf, mean), error
+
+
+def squared_errors(Storage storage, const Py_ssize_t[::1] rows, const Py_ssize_t[::1] columns,
+                   const double[:, ::1] coefs, const double[:, ::1] left, const double[::1] s):
+    """sum_i s_i (left_ik - sum_j x_ij coefs_jk)^2 over some rows of sparse columns.
+
+    Parameters
+    ----------
+    storage : Storage
+        Sparse columns.
+    rows : ndarray of shape (m,)
+        None of them twice.
+    columns : ndarray of shape (c,)
+    coefs : ndarray of shape (c, n_fits)
+        Of these columns; the others count for nothing.
+    left : ndarray of shape (m, n_fits)
+        What is to be explained.
+    s : ndarray of shape (m,)
+
+    Returns
+    -------
+    ndarray of shape (n_fits,)
+    """
+    cdef Py_ssize_t i, k, e, c, first, m = rows.shape[0], fits = coefs.shape[1]
+    cdef Py_ssize_t[::1] place = np.full(storage.n_samples, -1, dtype=np.intp)
+    cdef double[:, ::1] r = np.array(left)
+    cdef double[::1] out = np.zeros(fits)
+    cdef const double* w
+    cdef double x
+    with nogil:
+        for i in range(m):
+            place[rows[i]] = i
+        for c in range(columns.shape[0]):
+            w, first = &coefs[c, 0], 0
+            while first < fits and w[first] == 0.0:
+                first += 1
+            if first == fits:
+                continue
+            for e in range(storage.start(columns[c]), storage.start(columns[c] + 1)):
+                i = place[storage.row_at(e)]
+                if i >= 0:
+                    x = storage.value_at(e)
+                    for k in range(first, fits):
+                        r[i, k] -= x * w[k]
+        for i in range(m):
+            x = s[i]
+            for k in range(fits):
+                out[k] += x * r[i, k] * r[i, k]
+    return out.base

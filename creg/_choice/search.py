@@ -111,6 +111,12 @@ def _show(progress: Progress, count: int, _: int, solution: Solution) -> None:
     progress(count, solution)
 
 
+def _of_size(most: int, count: int) -> list[list[int]]:
+    """range(count) in as few parts of at most so many as will do, of about the same size."""
+    size = -(-count // -(-count // most))
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
 class _Fits:
     """Number 0 is all rows, the others are the training sets of the folds."""
 
@@ -125,26 +131,26 @@ class _Fits:
         if not folds:
             self._rounds = rounds
         self.groups = [[k] for k in range(1 + len(folds))]
-        if self._share(asked):
-            size = -(-len(self.groups) // -(-len(self.groups) // TOGETHER))
-            members = range(len(self.groups))
-            self.groups = [list(members[k : k + size]) for k in members[::size]]
+        if self._read_columns(asked):
             self._read_moments(rounds)
+            if self._share():
+                self.groups = _of_size(TOGETHER, len(self.groups))
         self._full = problems(rounds, self._data(0), asked.alphas, asked.eps)
 
-    def _share(self, asked: Asked) -> bool:
-        """Whether columns are read, and reading fewer of them is worth it.
+    def _read_columns(self, asked: Asked) -> bool:
+        """Whether paths will read columns of X, and their Gram matrix is not made."""
+        data = self._rounds.data(None, self._n_alphas, None)
+        known = data.is_narrow or data.gram_pays(self._n_alphas)
+        return bool(self._folds) and asked.options.solver == "auto" and not known
+
+    def _share(self) -> bool:
+        """Whether reading fewer of them is worth it.
 
         What it costs is that working sets, of up to min(n, p) features, take turns in cache.
         """
         storage = self._rounds.storage
-        if not self._folds or self._watch is not None or asked.options.solver != "auto":
-            return False
-        data = self._rounds.data(None, self._n_alphas, None)
         blocks = len(self.groups) * min(storage.shape) ** 2
-        return blocks <= max(SHARE * storage.size, CACHED) and not (
-            data.is_narrow or data.gram_pays(self._n_alphas)
-        )
+        return self._watch is None and blocks <= max(SHARE * storage.size, CACHED)
 
     def _read_moments(self, rounds: Rounds) -> None:
         storage = rounds.storage.columns()
@@ -152,7 +158,7 @@ class _Fits:
         for counts in [None, *(fold.counts for fold in self._folds)]:
             scaled = rescaled(rounds.weighted(counts))
             weights.append(np.ones(storage.n_samples) if scaled is None else scaled)
-        for group in self.groups:
+        for group in _of_size(TOGETHER, len(weights)):
             found = moments_of_several(
                 storage, [weights[k] for k in group], rounds.fit_intercept,
                 rounds.options.n_threads,

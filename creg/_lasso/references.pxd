@@ -15,7 +15,7 @@ cdef class References:
     cdef double length[KEPT]       # ||r_k||
     cdef double products[KEPT][KEPT]
     cdef double* present           # S^1/2 r
-    cdef const double* root_s
+    cdef const double* inverse_root  # s^-1/2; NULL: ones
     cdef const float* inverse_norm  # 1 / ||z_j||, 0 for constant columns
     cdef double unit               # of up and low
     cdef float* up                 # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach

@@ -68,8 +68,10 @@ cdef class References:
         self.full = view.storage.size + 4.0 * p
         self._arrays = {"all": (u, c, reach, inverse)}
         if view.weights is not None:
-            root = np.sqrt(view.weights)
-            self.root_s = &root[0]
+            # 0 in rows without weight
+            weights = view.weights
+            root = np.divide(1.0, np.sqrt(weights), out=np.zeros(n), where=weights > 0.0)
+            self.inverse_root = &root[0]
             self._arrays["root"] = root
 
     cdef void set_l1(self, double l1) noexcept nogil:
@@ -91,10 +93,10 @@ cdef class References:
     cdef const double* weigh(self, const Residual* r) noexcept nogil:
         """S^1/2 r, zero where the weight is."""
         cdef Py_ssize_t i
-        if self.root_s == NULL:
+        if self.inverse_root == NULL:
             return r.q
         for i in range(self.view.n_samples):
-            self.present[i] = r.q[i] / self.root_s[i] if self.root_s[i] > 0.0 else 0.0
+            self.present[i] = r.q[i] * self.inverse_root[i]
         return self.present
 
     cdef double combine(self, const Residual* r, double* h) noexcept nogil:
