@@ -30,12 +30,12 @@ else:
 
 
 def extension(source: Path) -> Extension:
-    """The extension module of one .pyx file; each links its own copy of the C leaves."""
+    """The extension module of one .pyx file; each links its own copy of the C loops."""
     return Extension(
         ".".join(source.with_suffix("").parts),
-        [str(source), "creg/_data/leaves.c"],
+        [str(source), "creg/_data/leaves.c", "creg/_data/lanes.c"],
         include_dirs=["creg/_data", np.get_include()],
-        depends=["creg/_data/leaves.h"],
+        depends=[f"creg/_data/{name}.h" for name in ("leaves", "lanes", "vector")],
         define_macros=MACROS,
         extra_compile_args=FLAGS,
     )

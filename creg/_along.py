@@ -1,12 +1,14 @@
-"""A whole path of one L1 problem: the grid of alphas, and the solutions along it."""
+"""Whole paths of L1 problems: the grid of alphas, and the solutions along it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from creg._data.threads import single_blas
 from creg._given import Options
+from creg._lasso.trace import trace_together
 from creg._problem import L1Problem
 from creg._solution import Solution, Solutions, raise_if_stopped
 
@@ -44,3 +46,21 @@ def solve_along(
         if watch:
             watch(len(alphas), solution)
     return Solutions.of(solutions)
+
+
+def solve_all_along(
+    problems: Sequence[L1Problem], alphas: Float, options: Options, watch: Watch | None
+) -> list[Solutions]:
+    """The same for several problems over one X; where no one watches, they share reads of X."""
+    if len(problems) == 1 or watch is not None:
+        return [solve_along(problem, alphas, options, None, watch) for problem in problems]
+    paths = [
+        problem.trace(alphas, options, None) if problem.reads_columns(alphas, options) else None
+        for problem in problems
+    ]
+    with single_blas():
+        trace_together([path for path in paths if path is not None])
+    return [
+        solve_along(problem, alphas, options, None, None) if path is None else problem.traced(path)
+        for problem, path in zip(problems, paths, strict=True)
+    ]

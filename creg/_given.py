@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
+from creg._data.moments import Moments
 from creg._data.narrow_gram import narrow_gram
 from creg._data.statistics import gram
 from creg._data.storage import Storage
@@ -72,6 +73,8 @@ class Data:
     n_threads : int
     given : Products or None
         Of the rows under these weights, the target in its own units, where they are known.
+    moments : Moments or None
+        Of the columns under these weights, where they are known.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Data:
         n_alphas: int = 0,
         n_threads: int = 1,
         given: Products | None = None,
+        moments: Moments | None = None,
     ) -> None:
         self.storage = storage
         self.weights = rescaled(sample_weight)
@@ -92,6 +96,7 @@ class Data:
         self.n_threads = n_threads
         self._n_alphas = n_alphas
         self._given = given
+        self._moments = moments
         self._products: Products | None = None
         self._first_target: Float | None = None
 
@@ -126,6 +131,7 @@ class Data:
             self.storage.columns(),
             self.weights,
             centre=self.fit_intercept,
+            moments=self._moments,
             n_threads=self.n_threads,
         )
 

@@ -27,7 +27,7 @@ from creg._data.threads import single_blas
 from creg._data.vectors import centred_target
 from creg._given import Data, Options, Penalty
 from creg._lasso.narrow import NarrowSolver
-from creg._lasso.trace import trace
+from creg._lasso.trace import Trace, trace_together
 from creg._lasso.working_set import WorkingSetSolver
 from creg._ridge.certified import CertifiedRidge
 from creg._solution import Solution, Solutions, Status
@@ -320,27 +320,45 @@ class L1Problem:
 
         It ends after the first solution with more than `most` coefficients that are not zero.
         """
-        if options.solver != "auto" or not alphas.all() or self._is_smooth(1.0):
+        if not self._can_be_traced(alphas, options):
             return Solutions.of([])
-        l1, l2 = self._in_kernel_units(alphas)
-        most = self.data.view.n_features if most is None else most
         with self._single_blas():
             narrow = self._narrow_solver(options)
-            if narrow is not None:
-                base = narrow.half_squared_target
-                found = narrow.trace(l1, l2, options.tol * base, options.max_iter, most)
-            else:
-                base = self._base(1.0)
-                solver = self._solver(False, len(alphas), options)
-                found = trace(solver, l1, l2, options.tol * base, options.max_iter, most)
-        indptr, indices, values, facts = found
-        return self._solutions(indptr, indices, values, facts, base)
+            if narrow is None:
+                path = self.trace(alphas, options, most)
+                trace_together([path])
+                return self.traced(path)
+            l1, l2 = self._in_kernel_units(alphas)
+            most = self.data.view.n_features if most is None else most
+            base = narrow.half_squared_target
+            found = narrow.trace(l1, l2, options.tol * base, options.max_iter, most)
+        return self._solutions(found, base)
+
+    def _can_be_traced(self, alphas: Float, options: Options) -> bool:
+        return options.solver == "auto" and bool(alphas.all()) and not self._is_smooth(1.0)
+
+    def reads_columns(self, alphas: Float, options: Options) -> bool:
+        """Whether `trace` will do, and read X from time to time."""
+        data = self.data
+        known = data.is_narrow or data.gram_pays(len(alphas))
+        return not known and self._can_be_traced(alphas, options)
+
+    def trace(self, alphas: Float, options: Options, most: int | None) -> Trace:
+        """A path that goes on by one alpha at a time."""
+        l1, l2 = self._in_kernel_units(alphas)
+        most = self.data.view.n_features if most is None else most
+        solver, tolerance = self._solver(False, len(alphas), options), options.tol * self._base(1.0)
+        return Trace(solver, l1, l2, tolerance, options.max_iter, most)
+
+    def traced(self, path: Trace) -> Solutions:
+        """Its solutions so far."""
+        return self._solutions(path.result(), self._base(1.0))
 
     def _solutions(
-        self, indptr: NDArray[np.intp], indices: NDArray[np.intp], values: Float, facts: Float,
-        base: float,
-    ) -> Solutions:  # fmt: skip
+        self, found: tuple[NDArray[np.intp], NDArray[np.intp], Float, Float], base: float
+    ) -> Solutions:
         """In the user's units; the rest is the kernel's (`trace`)."""
+        indptr, indices, values, facts = found
         view, unit, count = self.data.view, self.unit, len(facts)
         values, _ = view.coefficients(indices, values, unit)
         intercepts = np.zeros(count)

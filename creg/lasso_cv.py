@@ -1,8 +1,8 @@
 """LassoCV and ElasticNetCV: the penalty chosen by cross-validation or a criterion."""
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,31 +11,15 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import MetadataRouter
 
-from creg._choice.choice import (
-    FullPath,
-    Place,
-    across_folds,
-    full_paths,
-    problems,
-    smallest,
-    within_one_error,
-)
-from creg._choice.criteria import (
-    information,
-    leave_one_out,
-    n_used,
-    noise_variance,
-    sums_of_squares,
-)
-from creg._choice.folds import Fold, FoldErrors, Rounds, Statistics, fold_tasks
+from creg._choice.choice import Place, smallest, within_one_error
+from creg._choice.folds import Fold, Rounds
 from creg._choice.relaxed import blend
-from creg._data.threads import parallel, single_blas
-from creg._given import Options
-from creg._solution import Progress, Solution
+from creg._choice.search import Asked, Found, NoNoiseVarianceError, search
+from creg._data.threads import single_blas
+from creg._solution import Progress
 from creg._splitting import routed, router, split_rows
 from creg._validation import (
     Bounds,
-    Float,
     Matrix,
     Target,
     check_alphas,
@@ -62,38 +46,6 @@ from creg.paths import L1_SOLVERS, collect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """Parameters, checked."""
-
-    criterion: str
-    ratios: list[float]
-    several: bool
-    gammas: list[float] | None
-    alphas: int | Float
-    eps: float
-    noise_variance: float | None
-    options: Options
-    n_jobs: int
-
-    @property
-    def n_alphas(self) -> int:
-        return self.alphas if isinstance(self.alphas, int) else len(self.alphas)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """For every gamma, l1_ratio and alpha, in this order of axes."""
-
-    full: list[FullPath]
-    criterion: Float
-    error: Float | None = None  # standard errors
-    by_fold: Float | None = None  # with folds as the last axis
-    df: Float | None = None
-    noise_variance: float | None = None
-    folds: Sequence[FoldErrors] = ()
 
 
 class L1CV(L1Model):
@@ -161,7 +113,9 @@ class L1CV(L1Model):
             folds = [Fold(counts, test) for counts, test in splits]
         try:
             with single_blas():
-                found = _found(rounds, asked, folds, progress)
+                found = search(rounds, asked, folds, progress)
+        except NoNoiseVarianceError as error:
+            raise complain_noise_variance(*error.args) from None
         finally:
             if progress is not None:
                 progress.close()
@@ -169,12 +123,12 @@ class L1CV(L1Model):
         _warn(asked, found)
         return self
 
-    def _asked(self) -> _Asked:
+    def _asked(self) -> Asked:
         options = check_options(self.tol, self.max_iter, self.n_threads, self.solver, L1_SOLVERS)
         criterion = check_l1_criterion(self.criterion, self.rule, self.cv, self.noise_variance)
         ratios, several = check_l1_ratios(self._l1_ratio())
         noise = self.noise_variance
-        return _Asked(
+        return Asked(
             criterion=criterion,
             ratios=ratios,
             several=several,
@@ -186,7 +140,7 @@ class L1CV(L1Model):
             n_jobs=check_jobs(self.n_jobs, options.n_threads),
         )
 
-    def _choose(self, design: Design, target: Target, asked: _Asked, found: _Found) -> None:
+    def _choose(self, design: Design, target: Target, asked: Asked, found: Found) -> None:
         """The rule, and the fitted attributes, all at once."""
         alphas = [full.alphas for full in found.full]
         best = smallest(found.criterion, alphas)
@@ -207,7 +161,7 @@ class L1CV(L1Model):
         fitted(place, self)
 
     def _fitted_at(
-        self, design: Design, target: Target, asked: _Asked, found: _Found,
+        self, design: Design, target: Target, asked: Asked, found: Found,
         more: dict[str, Any], place: Place, model: "L1CV",
     ) -> None:  # fmt: skip
         """The fitted attributes of `model`, chosen at `place`."""
@@ -276,73 +230,7 @@ class L1CV(L1Model):
         return tags
 
 
-def _found(
-    rounds: Rounds, asked: _Asked, folds: Sequence[Fold], progress: Progress | None
-) -> _Found:
-    watch = None
-    if progress is not None and progress.shown:
-        count = (1 + len(folds)) * asked.n_alphas * len(asked.ratios)
-        watch = partial(_show, progress, count)
-    statistics = Statistics(rounds, folds, asked.n_alphas)
-    prepared = problems(rounds, asked.alphas, asked.eps, statistics)
-    each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // asked.n_jobs))
-    relax = asked.gammas is not None
-    if not folds:
-        full = full_paths(prepared, rounds.options, relax, watch)
-        return _by_criterion(asked, full, None)
-    tasks: list[Callable[[], Any]] = [partial(full_paths, prepared, each, relax, watch)]
-    alphas = [along for _, along in prepared]
-    tasks += fold_tasks(
-        replace(rounds, options=each), folds, alphas, asked.gammas, statistics, watch
-    )
-    full, *fits = parallel(tasks, asked.n_jobs)
-    by_fold = np.stack([fit.errors for fit in fits], axis=-1)
-    mean, error = across_folds(by_fold)
-    found = _Found(full, mean, error, by_fold, folds=fits)
-    return found if asked.criterion == "cv" else _by_criterion(asked, full, found)
-
-
-def _show(progress: Progress, count: int, _: int, solution: Solution) -> None:
-    """Of all the solves, not of one path's."""
-    progress(count, solution)
-
-
-def _by_criterion(asked: _Asked, full: list[FullPath], validated: _Found | None) -> _Found:
-    """Without refits; `validated` is what the noise variance is to be from."""
-    gammas = asked.gammas or [1.0]
-    measure = leave_one_out if asked.criterion == "alo" else sums_of_squares
-    scores = [
-        measure(each.problem, each.solutions, _ridge_part(each), each.refitted, gammas)
-        for each in full
-    ]
-    values = np.stack([score.values for score in scores], axis=1)
-    df = np.stack([score.df for score in scores], axis=1)
-    if asked.criterion == "alo":
-        error = np.stack([score.errors for score in scores if score.errors is not None], axis=1)
-        return _Found(full, values, error, df=df)
-    view = full[0].problem.data.view
-    n, p, intercept = n_used(view), view.n_features, int(view.centred)
-    if validated is not None:
-        at = astuple(smallest(validated.criterion, [each.alphas for each in full]))
-        variance: float | None = float(values[at]) / max(n - float(df[at]) - intercept, 1.0)
-    else:
-        variance = asked.noise_variance
-        if variance is None:
-            variance = noise_variance(full[0].problem)
-    if variance is None:
-        raise complain_noise_variance(n, p)
-    criterion = information(values, df, n, p, variance, asked.criterion)
-    folds = () if validated is None else validated.folds
-    return _Found(full, criterion, df=df, noise_variance=variance, folds=folds)
-
-
-def _ridge_part(full: FullPath) -> Float:
-    """n alpha (1 - l1_ratio), of the kernels."""
-    problem = full.problem
-    return full.alphas * (1.0 - problem.penalty.l1_ratio) * problem.data.view.n_samples
-
-
-def _warn(asked: _Asked, found: _Found) -> None:
+def _warn(asked: Asked, found: Found) -> None:
     """One warning for all that fell short."""
     pairs = [(full.solutions, full.alphas) for full in found.full]
     for fold in found.folds:

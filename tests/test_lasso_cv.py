@@ -77,9 +77,11 @@ def test_errors_are_those_of_fits_and_scores(shape, layout, weighted) -> None:
     ],
     ids="-".join,
 )
-@pytest.mark.parametrize("rows", [30, 200])
-def test_folds_are_fitted_as_the_estimator_would_be(settings, rows) -> None:
-    X, y = random_data(8, rows, 12)
+@pytest.mark.parametrize("shape", [(30, 12), (200, 12), (24, 60)], ids=str)
+def test_folds_are_fitted_as_the_estimator_would_be(settings, shape) -> None:
+    X, y = random_data(8, *shape)
+    if "penalty_weights" in settings:
+        settings = {"penalty_weights": np.resize(settings["penalty_weights"], shape[1])}
     cv = ShuffleSplit(3, test_size=0.3, train_size=0.5, random_state=2)
     model = ElasticNetCV(l1_ratio=0.7, cv=cv, alphas=6, **EXACT, **settings).fit(X, y)
     assert_allclose(model.mse_path_, by_hand(model, X, y, cv), rtol=1e-6)
@@ -88,6 +90,37 @@ def test_folds_are_fitted_as_the_estimator_would_be(settings, rows) -> None:
     assert model.intercept_ == pytest.approx(again.intercept_, abs=1e-6)
     if settings.get("standardize"):
         assert_allclose(model.scale_, again.scale_, rtol=1e-14)
+
+
+@pytest.mark.parametrize("layout", ["F", "csc_array"])
+def test_a_value_that_is_not_finite_is_found_in_one_fold(layout) -> None:
+    X, y = random_data(4, 30, 50)
+    X[3, 7] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        LassoCV(alphas=[0.1, 0.01]).fit(as_format(X, layout), y)
+
+
+def test_errors_of_rows_that_are_held_out_twice() -> None:
+    X, y = random_data(7, 60, 90, density=0.3)
+    train, test = np.arange(40), np.r_[40:60, 45:50]
+    for relax in (False, [0.0, 0.3, 1.0]):
+        settings = {"alphas": [0.3, 0.1, 0.03], "relax": relax, **EXACT}
+        found = [
+            LassoCV(cv=[(train, rows)], **settings).fit(as_format(X, "csc_array"), y).mse_path_
+            for rows in (test, test[:20], test[20:])
+        ]
+        if relax is False:
+            assert_allclose(25 * found[0], 20 * found[1] + 5 * found[2], rtol=1e-9)
+        dense = LassoCV(cv=[(train, test[:20])], **settings).fit(X, y).mse_path_
+        assert_allclose(found[1], dense, rtol=1e-9)
+
+
+def test_the_same_bits_for_any_number_of_threads() -> None:
+    X, y = random_data(6, 40, 200)
+    for settings in ({}, {"cv": 10}, {"criterion": "alo"}):
+        one, two = (LassoCV(n_threads=k, **settings).fit(X, y) for k in (1, 2))
+        assert_array_equal(one.criterion_path_, two.criterion_path_)
+        assert_array_equal(one.coef_, two.coef_)
 
 
 def test_several_l1_ratios_and_scikit_learn() -> None:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.linalg import blas, lapack
 
+from creg._choice.rows import append_direction, turn_to_first
+
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
 
@@ -185,40 +187,21 @@ class Basis:
 
     def _append_one(self, j: int) -> Float | None:
         """Its direction, if it has one."""
-        z, Q = self.Z[:, j], self.Q
-        self._dependent[j] = True
-        c = z @ Q
-        q = z - Q @ c
-        size = (q @ q) ** 0.5
-        if size <= self.tolerance or self.rank == self.length:
-            return None
-        q /= size
-        while self.rank:
-            again = q @ Q
-            q -= Q @ again
-            c += size * again
-            left = (q @ q) ** 0.5
-            size *= left
-            if size <= self.tolerance:
-                return None
-            q /= left
-            if left > 0.5:
-                break
-        self._dependent[j] = False
         self._make_room(1)
-        slot = self._free.pop()
-        new = self._both[:, self._first + self.rank]
-        new[: self.length] = q
-        w = new[self.length :]
+        slot = self._free[-1]
+        added = append_direction(
+            self.Z[:, j], self._both, self._first, self.rank, slot, self.tolerance
+        )
+        self._dependent[j] = added < 0.0
+        if added < 0.0:
+            return None
+        self._free.pop()
         self._high = max(self._high, slot)
-        c /= -size
-        np.matmul(self._W, c, out=w)
-        w[slot] += 1.0 / size
         self._slot[j] = slot
         self.rank += 1
         self._steps += 1
-        self._norm2 += float(w @ w)
-        return q
+        self._norm2 += added
+        return self._both[: self.length, self._first + self.rank - 1].copy()
 
     def _factored(self, w: Float) -> tuple[Index, Float, Float]:
         """Columns of w that are not negligible, in some order: their q and T with w = q T."""
@@ -255,7 +238,9 @@ class Basis:
         """Let the first directions be those that go, and return them above their W."""
         k = len(columns)
         if k == 1:
-            return self._turn_one(self._W[self._slot[columns[0]]])
+            slot = int(self._slot[columns[0]])
+            turn_to_first(self._both, self.length, self._first, self.rank, slot)
+            return self._used[:, :1].copy(order="F")
         V, tau, _, _ = lapack.dgeqrf(self._W[self._slot[columns]].T)
         used = self._used
         if np.all(tau > 0):
@@ -272,16 +257,6 @@ class Basis:
         if not np.shares_memory(turned, used):
             used[:] = turned
         return used[:, :k].copy(order="F")
-
-    def _turn_one(self, v: Float) -> Float:
-        """By I - a u u', u = v + sign(v_1) ||v|| e_1."""
-        u = v.copy()
-        u[0] += np.copysign((v @ v) ** 0.5, u[0])
-        used = self._used
-        turned = blas.dger(-2.0 / (u @ u), used @ u, u, a=used, overwrite_a=1)
-        if not np.shares_memory(turned, used):
-            used[:] = turned
-        return used[:, :1].copy(order="F")
 
     def _drop(self, columns: Index) -> None:
         """The first directions, and the rows of W for columns that went with them."""

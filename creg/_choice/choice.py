@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._along import Watch, geometric_grid, solve_along
-from creg._choice.folds import Rounds, Statistics
-from creg._choice.relaxed import relaxed
-from creg._given import Options
+from creg._along import geometric_grid
+from creg._choice.folds import Rounds
+from creg._given import Data
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
@@ -39,11 +38,9 @@ class FullPath:
 
 
 def problems(
-    rounds: Rounds, wanted: int | Float, eps: float, statistics: Statistics
+    rounds: Rounds, data: Data, wanted: int | Float, eps: float
 ) -> list[tuple[L1Problem, Float]]:
     """All rows, and the alphas, for each l1_ratio: a grid of its own or the alphas given."""
-    n_alphas = wanted if isinstance(wanted, int) else len(wanted)
-    data = rounds.data(None, n_alphas, statistics.of(None))
     found = []
     for penalty in rounds.penalties:
         problem = L1Problem(data, rounds.y, penalty)
@@ -51,18 +48,6 @@ def problems(
         if isinstance(alphas, int):
             alphas = geometric_grid(problem.alpha_max, alphas, eps)
         found.append((problem, alphas))
-    return found
-
-
-def full_paths(
-    prepared: Sequence[tuple[L1Problem, Float]], options: Options, relax: bool, watch: Watch | None
-) -> list[FullPath]:
-    """Solved, and refitted where that is wanted."""
-    found = []
-    for problem, alphas in prepared:
-        solutions = solve_along(problem, alphas, options, None, watch)
-        refitted = relaxed(problem, solutions, options) if relax else None
-        found.append(FullPath(problem, alphas, solutions, refitted))
     return found
 
 

@@ -26,7 +26,7 @@ Float = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 # eps cond^2 up to which one Cholesky factor will do, and with which the second still mends it.
-SQUARED = 1e-10
+SQUARED = 1e-8
 MENDED = 1e-2
 # eps cond above which rows are worked with.
 WORST = 1e-10

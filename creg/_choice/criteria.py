@@ -16,13 +16,14 @@ from math import inf, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.linalg import lapack
 
 from creg._choice.columns import ActiveColumns
 from creg._choice.coordinates import pivoted_triangle, projected
+from creg._choice.left_out import SATURATED, left_out
 from creg._choice.leverages import smoothers
 from creg._choice.relaxed import blend
+from creg._choice.residuals import residual_blocks, residuals
 from creg._choice.supports import Supports
 from creg._data.design import DesignView
 from creg._data.threads import single_blas
@@ -35,18 +36,12 @@ Errors = tuple[Float, Float]
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
-# 1 - h_i up to which a row cannot be left out.
-SATURATED = 1e-10
 # Pivot of Z'SZ at unit norms below which the rows decide about the rank.
 UNCLEAR = 1e-9
 # Share of a square that is left, from which on it may be had as a difference.
 DIFFERENCE = 1e-4
-# Numbers of residuals, and of columns for them, held at a time.
-HELD = 4_000_000
 # Numbers that several operations are made on in turn.
 IN_CACHE = 50_000
-# mean^2 over variance from which on a sparse column is centred before it is multiplied.
-HEAVY = 1e8
 
 
 @dataclass(frozen=True)
@@ -71,50 +66,6 @@ def n_used(view: DesignView) -> int:
     """Rows of positive weight."""
     weights = view.weights
     return int(view.n_samples if weights is None else np.count_nonzero(weights))
-
-
-def residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
-    """y - b - Xw of each solution, (n_samples,), in the user's units; 0 in rows without weight."""
-    for R in _residuals(problem, solutions):
-        yield from R
-
-
-def _residuals(problem: L1Problem, solutions: Solutions) -> Iterator[Float]:
-    """(k, n_samples) of some solutions at a time."""
-    view = problem.data.view
-    target = problem.target * problem.unit
-    used = None if view.weights is None else view.weights > 0
-    step = max(1, min(32, HELD // max(view.n_samples, 1)))
-    for start in range(0, len(solutions), step):
-        stop = min(start + step, len(solutions))
-        entries = slice(solutions.indptr[start], solutions.indptr[stop])
-        features = np.unique(solutions.indices[entries])
-        R = _products(view, features, solutions.dense(features, start, stop))
-        np.subtract(target, R, out=R)
-        if used is not None:
-            R[:, ~used] = 0.0
-        yield R
-
-
-def _products(view: DesignView, features: Index, W: Float) -> Float:
-    """W'(X - mean)' over some features, (k, n_samples)."""
-    out = np.zeros((W.shape[1], view.n_samples))
-    X, mean = view.storage.X, view.mean[features]
-    if sparse.issparse(X):
-        spread = view.norm2[features] / view.sum_weights
-        heavy = np.square(mean * view.scale[features]) > HEAVY * spread
-        light = ~heavy
-        out += (X[:, features[light]] @ W[light]).T
-        out -= (mean[light] @ W[light])[:, None]
-        for j in np.flatnonzero(heavy):
-            out += np.outer(W[j], view.storage.column(int(features[j])) - mean[j])
-        return out
-    step = max(64, HELD // 4 // max(len(features), 1))
-    for start in range(0, view.n_samples, step):
-        rows = X[start : start + step].T[features]
-        rows = np.subtract(rows, mean[:, None], dtype=np.float64)
-        np.matmul(W.T, rows, out=out[:, start : start + step])
-    return out
 
 
 def residual_squares(problem: L1Problem, solutions: Solutions) -> Float:
@@ -217,6 +168,10 @@ def leave_one_out(
         Their supports without penalty; with it, one row for each gamma.
     gammas : sequence of float
     """
+    if refitted is None:
+        df_of, means, errors_of = left_out(problem, solutions, l2)
+        tiled = (np.tile(row, (len(gammas), 1)) for row in (means, errors_of, df_of))
+        return Scores(*tiled)
     weights = problem.data.view.weights
     s = np.ones(problem.data.view.n_samples) if weights is None else weights[weights > 0]
     s = s / s.sum()
@@ -233,18 +188,14 @@ def leave_one_out(
 
 
 def _left_out(
-    problem: L1Problem, solutions: Solutions, l2: Float, refitted: Solutions | None
-) -> Iterator[tuple[Errors, Errors | None]]:
+    problem: L1Problem, solutions: Solutions, l2: Float, refitted: Solutions
+) -> Iterator[tuple[Errors, Errors]]:
     """Of some solutions at a time, and of their refits."""
     each = smoothers(problem, solutions, l2, leverages=True)
-    if refitted is None:
-        for R in _few(_residuals(problem, solutions)):
-            yield _errors(problem, R, list(islice(each, len(R)))), None
-        return
     others = None
     if l2.any() or not _alike(problem, solutions, refitted):
         others = smoothers(problem, refitted, np.zeros_like(l2), leverages=True)
-    both = (_few(_residuals(problem, fit)) for fit in (solutions, refitted))
+    both = (_few(residual_blocks(problem, fit)) for fit in (solutions, refitted))
     for R, R2 in zip(*both, strict=True):
         one = list(islice(each, len(R)))
         other = one if others is None else list(islice(others, len(R)))
@@ -276,9 +227,9 @@ def _errors(problem: L1Problem, R: Float, found: list[tuple[float, Float | None]
     return np.array([df for df, _ in found]), e
 
 
-def _between(first: Errors, second: Errors | None, gamma: float) -> Errors:
+def _between(first: Errors, second: Errors, gamma: float) -> Errors:
     """df and errors of a blend."""
-    if second is None or gamma == 1.0:
+    if gamma == 1.0:
         return first
     if gamma == 0.0:
         return second

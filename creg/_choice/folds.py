@@ -1,4 +1,4 @@
-"""Whole paths on the training rows of folds, and their squared errors on the held-out ones.
+"""Folds, and the squared errors of paths on their held-out rows.
 
 A fold is the same X under other row weights.  Of tall dense X the sums over the rows are made once:
 a training set's are the sum of those of its parts, never the total less the others.
@@ -6,17 +6,17 @@ a training set's are the sum of those of its parts, never the total less the oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from creg._along import Watch, solve_along
 from creg._choice.relaxed import relaxed
+from creg._choice.rows import squared_errors
+from creg._data.moments import Moments
 from creg._data.storage import Storage
 from creg._data.tall import Products, RowSums
 from creg._given import Data, Options, Penalty
@@ -69,15 +69,22 @@ class Rounds:
     penalties: list[Penalty]
     options: Options
 
-    def data(self, counts: Float | None, n_alphas: int, given: Products | None) -> Data:
+    def weighted(self, counts: Float | None) -> Float | None:
+        """The sample weights times `counts`."""
+        if counts is None or self.weights is None:
+            return self.weights if counts is None else counts
+        return counts * self.weights
+
+    def data(
+        self, counts: Float | None, n_alphas: int, given: Products | None,
+        moments: Moments | None = None,
+    ) -> Data:  # fmt: skip
         """X under the sample weights times `counts`."""
-        weights = self.weights
-        if counts is not None:
-            weights = counts if weights is None else counts * weights
         path = bool(n_alphas) and any(penalty.l1_ratio > 0 for penalty in self.penalties)
         return Data(
-            self.storage, weights, self.fit_intercept, scaled=self.penalties[0].standardize,
-            n_alphas=n_alphas if path else 0, n_threads=self.options.n_threads, given=given,
+            self.storage, self.weighted(counts), self.fit_intercept,
+            scaled=self.penalties[0].standardize, n_alphas=n_alphas if path else 0,
+            n_threads=self.options.n_threads, given=given, moments=moments,
         )  # fmt: skip
 
 
@@ -156,45 +163,26 @@ def _held_out(fold: Fold, owner: Rows, count: int) -> NDArray[np.bool_] | None:
     return tested > 0 if np.all((tested == 0) | (tested == whole)) else None
 
 
-def fold_tasks(
+def held_out_errors(
     rounds: Rounds,
     folds: Sequence[Fold],
-    alphas: Sequence[Float],
-    gammas: Sequence[float] | None,
-    statistics: Statistics,
-    watch: Watch | None,
-) -> list[Callable[[], FoldErrors]]:
-    """What solves each fold; alphas : for each l1_ratio."""
-    return [
-        partial(_fold, rounds, fold, k, alphas, gammas, statistics, watch)
-        for k, fold in enumerate(folds)
-    ]
-
-
-def _fold(
-    rounds: Rounds,
-    fold: Fold,
     number: int,
-    alphas: Sequence[Float],
+    fits: Sequence[tuple[L1Problem, Solutions]],
     gammas: Sequence[float] | None,
     statistics: Statistics,
-    watch: Watch | None,
 ) -> FoldErrors:
-    data = rounds.data(fold.counts, len(alphas[0]), statistics.of(number))
-    errors, found = [], []
-    for penalty, along in zip(rounds.penalties, alphas, strict=True):
-        problem = L1Problem(data, rounds.y, penalty)
-        solutions = solve_along(problem, along, rounds.options, None, watch)
-        found.append(solutions)
+    """Of a fold; fits : for each l1_ratio."""
+    errors = []
+    for problem, solutions in fits:
         known = statistics.errors(number, solutions) if gammas is None else None
         if known is not None:
             errors.append(known[None])
             continue
-        fits = [solutions]
+        both = [solutions]
         if gammas is not None:
-            fits.append(relaxed(problem, solutions, rounds.options))
-        errors.append(_errors(rounds, fold.test, fits, gammas or [1.0]))
-    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), found)
+            both.append(relaxed(problem, solutions, rounds.options))
+        errors.append(_errors(rounds, folds[number].test, both, gammas or [1.0]))
+    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), [solutions for _, solutions in fits])
 
 
 def _errors(
@@ -211,6 +199,14 @@ def _errors(
         used[fit.indices] = True
     columns = np.flatnonzero(used)
     coefs = [fit.dense(columns) for fit in fits]
+    if _by_entries(rounds.storage, rows, n_alphas):
+        for k, gamma in enumerate(gammas):
+            share = (gamma, 1.0 - gamma)[: len(fits)]
+            left = rounds.y[rows, None] - _mixed(share, [fit.intercepts for fit in fits])
+            sums[k] = squared_errors(
+                rounds.storage, rows, columns, _mixed(share, coefs), left, weights
+            )
+        return sums / total
     start = 0
     for part in _parts(rounds.storage, rows, columns, n_alphas):
         here = slice(start, start + part.shape[0])
@@ -221,6 +217,20 @@ def _errors(
             r = rounds.y[rows[here], None] - mixed
             sums[k] += np.einsum("i,ia,ia->a", weights[here], r, r)
     return sums / total
+
+
+def _by_entries(storage: Storage, rows: Rows, n_alphas: int) -> bool:
+    """Whether stored entries of columns are to be walked through."""
+    if not storage.issparse or storage.is_row_layout or len(rows) * n_alphas > HELD:
+        return False
+    return len(np.unique(rows)) == len(rows)
+
+
+def _mixed(shares: Sequence[float], arrays: Sequence[Float]) -> Float:
+    """The sum of each share of its array, without the last where its share is none."""
+    if len(arrays) == 1 or shares[0] == 1.0:
+        return arrays[0]
+    return shares[0] * arrays[0] + shares[1] * arrays[1]
 
 
 def _parts(storage: Storage, rows: Rows, columns: Rows, n_alphas: int) -> Iterator[Any]:

@@ -16,21 +16,46 @@ from numpy.typing import NDArray
 from creg._choice.basis import Moves
 from creg._choice.columns import ActiveColumns
 from creg._choice.coordinates import Coordinates, Entries, coordinates
+from creg._choice.rows import add_squares
 from creg._choice.shrunken import shrunken
 from creg._choice.supports import Supports
+from creg._data.design import DesignView
 from creg._data.threads import single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
 Float = NDArray[np.float64]
 Smoother = tuple[float, Float | None]
+Along = tuple[Supports, Coordinates | Entries]
 
 # Solutions, or directions, that wait for one pass over the rows.
 TOGETHER = 64
 
 
+def following(problem: L1Problem, solutions: Solutions) -> Along:
+    """The supports in the order of entry, and where their columns are worked with."""
+    supports = Supports.free(problem, solutions, by_entry=True)
+    data = problem.data
+    with single_blas():
+        columns = ActiveColumns(data.view, supports.features, data.known_gram)
+        return supports, coordinates(columns)
+
+
+def share_of_intercept(view: DesignView) -> Float:
+    """s_i / sum s, or 0 where there is no intercept."""
+    share = np.zeros(view.n_samples)
+    if view.centred:
+        share += (1.0 if view.weights is None else view.weights) / view.sum_weights
+    return share
+
+
 def smoothers(
-    problem: L1Problem, solutions: Solutions, l2: Float, *, leverages: bool
+    problem: L1Problem,
+    solutions: Solutions,
+    l2: Float,
+    *,
+    leverages: bool,
+    along: Along | None = None,
 ) -> Iterator[Smoother]:
     """Degrees of freedom, the intercept not counted, and leverages of each solution.
 
@@ -41,6 +66,8 @@ def smoothers(
     l2 : (len(solutions),)
         n alpha (1 - l1_ratio), as the kernels have it; all 0 or all > 0.
     leverages : bool
+    along : (Supports, Coordinates or Entries), optional
+        What `following` returned.
 
     Yields
     ------
@@ -49,27 +76,25 @@ def smoothers(
         The intercept's share included; 0 in rows without weight.
     """
     view = problem.data.view
-    supports = Supports.free(problem, solutions)
-    share = np.zeros(view.n_samples)
-    if view.centred:
-        share += (1.0 if view.weights is None else view.weights) / view.sum_weights
+    supports, space = following(problem, solutions) if along is None else along
+    share = share_of_intercept(view) if leverages else None
     with single_blas():
-        for df, h in _each(problem, supports, l2, leverages):
-            if h is not None:
-                h = h + share
-                if view.weights is not None:
-                    h[view.weights == 0] = 0.0
+        for df, h in _each(problem, supports, space, l2, share):
+            if h is not None and view.weights is not None:
+                h[view.weights == 0] = 0.0
             yield df, h
 
 
-def _each(problem: L1Problem, supports: Supports, l2: Float, leverages: bool) -> Iterator[Smoother]:
-    data = problem.data
-    space = coordinates(ActiveColumns(data.view, supports.features, data.known_gram))
+def _each(
+    problem: L1Problem, supports: Supports, space: Coordinates | Entries, l2: Float,
+    share: Float | None,
+) -> Iterator[Smoother]:  # fmt: skip
     if not l2.any():
-        yield from _projections(space, supports, leverages)
+        yield from _projections(space, supports, share)
         return
     b = squared_penalty(problem, supports.features)
-    yield from shrunken(space, supports.masks, b, l2, leverages)
+    for df, h in shrunken(space, supports.masks, b, l2, share is not None):
+        yield df, None if h is None or share is None else h + share
 
 
 def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
@@ -82,28 +107,29 @@ def squared_penalty(problem: L1Problem, features: NDArray[np.intp]) -> Float:
 
 
 def _projections(
-    space: Coordinates | Entries, supports: Supports, leverages: bool
+    space: Coordinates | Entries, supports: Supports, share: Float | None
 ) -> Iterator[Smoother]:
-    basis, projection = space.basis(supports.most), Projection(space)
+    basis = space.basis(supports.most)
+    if share is None:
+        for entering, leaving in zip(supports.entering, supports.leaving, strict=True):
+            basis.move(entering, leaving)
+            yield float(basis.rank), None
+        return
+    projection = Projection(space, share)
     ranks, moves = [], []
     for k in range(len(supports)):
-        move = basis.move(supports.entering[k], supports.leaving[k])
-        if not leverages:
-            yield float(basis.rank), None
-            continue
+        moves.append(basis.move(supports.entering[k], supports.leaving[k]))
         ranks.append(float(basis.rank))
-        moves.append(move)
         if k == len(supports) - 1 or projection.is_due(moves):
             yield from zip(ranks, projection.after(moves), strict=True)
             ranks, moves = [], []
 
 
 class Projection:
-    """The diagonal of a projection whose directions come and go."""
+    """The diagonal of a projection whose directions come and go, added to what it begins with."""
 
-    def __init__(self, space: Coordinates | Entries) -> None:
-        self._space = space
-        self._h = np.zeros(space.columns.n)
+    def __init__(self, space: Coordinates | Entries, begin: Float) -> None:
+        self._space, self._begin, self._h = space, begin, begin
 
     def is_due(self, moves: list[Moves]) -> bool:
         """Whether enough directions wait for one pass over the rows."""
@@ -112,27 +138,26 @@ class Projection:
         return sum(d.shape[1] for move in moves for _, d in move.changes) >= TOGETHER
 
     def after(self, moves: list[Moves]) -> Iterator[Float]:
-        """(n,) after each move."""
-        changes = [change for move in moves for change in move.changes]
-        if self._space.direct:
-            rows = iter([directions for _, directions in changes])
-        else:
-            rows = self._over_rows([directions for _, directions in changes])
-        for move in moves:
-            if move.anew:
-                self._h[:] = 0.0
-            for sign, _ in move.changes:
-                q = next(rows)
-                squares = np.einsum("ij,ij->i", q, q)
-                self._h += squares if sign > 0 else -squares
+        """(n,) after each move, an array of its own."""
+        for move, changes in zip(moves, self._rows(moves), strict=True):
+            self._h = (self._begin if move.anew else self._h).copy()
+            for sign, q in changes:
+                add_squares(self._h, q, sign)
             yield self._h
 
-    def _over_rows(self, directions: list[Float]) -> Iterator[Float]:
-        """Q_U d, (n, k), of each, in one pass."""
-        if not directions:
+    def _rows(self, moves: list[Moves]) -> Iterator[list[tuple[float, Float]]]:
+        """The signs and rows of each move's directions, in one pass."""
+        if self._space.direct:
+            for move in moves:
+                yield [(sign, np.asfortranarray(d)) for sign, d in move.changes]
             return
-        ends = np.cumsum([d.shape[1] for d in directions])
-        rows = np.empty((self._space.columns.n, ends[-1]), order="F")
-        for start, stop, part in self._space.products(np.hstack(directions)):
-            rows[start:stop] = part
-        yield from np.split(rows, ends[:-1], axis=1)
+        signs = [sign for move in moves for sign, d in move.changes for _ in range(d.shape[1])]
+        directions = [d for move in moves for _, d in move.changes]
+        rows = np.empty((self._space.columns.n, len(signs)), order="F")
+        if signs:
+            for start, stop, part in self._space.products(np.hstack(directions)):
+                rows[start:stop] = part
+        end = 0
+        for move in moves:
+            start, end = end, end + sum(d.shape[1] for _, d in move.changes)
+            yield [(signs[k], rows[:, k : k + 1]) for k in range(start, end)]

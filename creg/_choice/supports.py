@@ -20,21 +20,26 @@ class Supports:
     Parameters
     ----------
     indptr, indices : ndarray
+    by_entry : bool
+        In the order in which features enter.
 
     Attributes
     ----------
     features : (u,) intp
-        Those in any support, ascending.
+        Those in any support, ascending, or by their first entry.
     masks : (n, u) bool
     entering, leaving : lists of n arrays
         Positions among `features`; before the first there is nothing.
     """
 
-    def __init__(self, indptr: Index, indices: Index) -> None:
+    def __init__(self, indptr: Index, indices: Index, *, by_entry: bool = False) -> None:
         count = len(indptr) - 1
         self.features, where = np.unique(indices, return_inverse=True)
         self.masks = np.zeros((count, len(self.features)), dtype=bool)
         self.masks[np.repeat(np.arange(count), np.diff(indptr)), where.ravel()] = True
+        if by_entry:
+            order = np.argsort(self.masks.argmax(axis=0), kind="stable")
+            self.features, self.masks = self.features[order], self.masks[:, order]
         before = np.zeros_like(self.masks)
         before[1:] = self.masks[:-1]
         self.entering = _by_row(self.masks > before)
@@ -54,7 +59,7 @@ class Supports:
         return cls(solutions.indptr, solutions.indices)
 
     @classmethod
-    def free(cls, problem: L1Problem, solutions: Solutions) -> Supports:
+    def free(cls, problem: L1Problem, solutions: Solutions, *, by_entry: bool = False) -> Supports:
         """Those that are not at a bound."""
         indices, values, penalty = solutions.indices, solutions.values, problem.penalty
         lower, upper = (
@@ -63,7 +68,7 @@ class Supports:
         )
         inside = (values > lower) & (values < upper)
         ends = np.concatenate([[0], np.cumsum(inside)])[solutions.indptr]
-        return cls(ends, indices[inside])
+        return cls(ends, indices[inside], by_entry=by_entry)
 
 
 def _by_row(mask: Mask) -> list[Index]:

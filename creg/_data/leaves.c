@@ -1,28 +1,9 @@
 #include "leaves.h"
+#include "vector.h"
 
-#include <string.h>
-
-#if defined(_MSC_VER)
-#define restrict __restrict
-#endif
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CREG_SANITIZED
-#endif
-/* Clones need ifunc (glibc) and the level names of x86-64 (GCC 12); sanitizers crash in ifunc
- * resolvers. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) &&     \
-    !defined(CREG_SANITIZED) && !defined(CREG_DEBUG)
-#if __GNUC__ >= 12
-#define CLONED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
-#endif
-#ifndef CLONED
-#define CLONED
-#endif
+#include <math.h>
 
 enum {
-    WIDTH = 8,   /* lanes of a vector: independent partial sums */
     BLOCK = 256, /* entries of a dense sum between two additions to the total */
     SHORT = 64,  /* the same where a block has fewer partial sums */
     LINE = 64,   /* bytes of a cache line */
@@ -31,24 +12,6 @@ enum {
 
 #if defined(__GNUC__)
 #define PREFETCH(at) __builtin_prefetch(at)
-/* Vectors wider than the target's are split; these functions are inlined and have no ABI. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-typedef double wide __attribute__((vector_size(64)));
-typedef float wide_f32 __attribute__((vector_size(32)));
-
-static inline __attribute__((always_inline)) wide load_f64(const double *x)
-{
-    wide v;
-    memcpy(&v, x, sizeof v);
-    return v;
-}
-
-static inline __attribute__((always_inline)) wide load_f32(const float *x)
-{
-    wide_f32 v;
-    memcpy(&v, x, sizeof v);
-    return __builtin_convertvector(v, wide);
-}
 
 static inline __attribute__((always_inline)) double fold(wide t)
 {
@@ -122,6 +85,7 @@ static inline __attribute__((always_inline)) double fold(wide t)
 #define FOUR_TERM(k, i) ((x##k[i] - shift[k]) * v[i])
 #define INNER_TERM(i) (u[i] * v[i])
 #define PLAIN_TERM(i) (u[i])
+#define SPREAD_TERM(i) (s[i] * (u[i] - m) * (u[i] - m))
 #define OVER_TERM(i) (s[i] > 0 ? u[i] * u[i] / s[i] : 0.0)
 #define DOT_WIDE_f64(i) ((load_f64(x + (i)) - shift) * load_f64(v + (i)))
 #define DOT_WIDE_f32(i) ((load_f32(x + (i)) - shift) * load_f64(v + (i)))
@@ -384,6 +348,26 @@ CLONED void creg_row_less(ptrdiff_t p, double r, const double *restrict mean,
         row[j] -= r * mean[j];
         square[j] += row[j] * row[j];
     }
+}
+
+CLONED void creg_add_square(ptrdiff_t n, double a, const double *restrict q, double *restrict h)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        h[i] += a * q[i] * q[i];
+}
+
+CLONED void creg_left_out(ptrdiff_t n, const double *restrict u, const double *restrict p,
+                          const double *restrict h, double least, double *restrict out)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double left = 1.0 - h[i], e = (u[i] - p[i]) / left;
+        out[i] = left > least ? e * e : INFINITY;
+    }
+}
+
+CLONED double creg_spread(ptrdiff_t n, const double *s, double m, const double *u)
+{
+    SUM(n, SPREAD_TERM)
 }
 
 CLONED void creg_rotate(ptrdiff_t n, double c, double s, double *restrict u, double *restrict v)

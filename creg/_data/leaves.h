@@ -68,6 +68,13 @@ double creg_less(ptrdiff_t n, double d, const double *root, double *v);
 void creg_row_less(ptrdiff_t p, double r, const double *mean, double *row, double *square);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
 
+/* h_i += a q_i^2 ;  out_i = ((u_i - p_i) / (1 - h_i))^2, infinite where 1 - h_i <= least ;
+ * sum_i s_i (u_i - m)^2 */
+void creg_add_square(ptrdiff_t n, double a, const double *q, double *h);
+void creg_left_out(ptrdiff_t n, const double *u, const double *p, const double *h, double least,
+                   double *out);
+double creg_spread(ptrdiff_t n, const double *s, double m, const double *u);
+
 /* (u_i, v_i) := (c u_i + s v_i, c v_i - s u_i) */
 void creg_rotate(ptrdiff_t n, double c, double s, double *u, double *v);
 

@@ -73,6 +73,10 @@ cdef extern from "leaves.h" nogil:
     double creg_less(Py_ssize_t n, double d, const double* root, double* v)
     void creg_row_less(Py_ssize_t p, double r, const double* mean, double* row, double* square)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
+    void creg_add_square(Py_ssize_t n, double a, const double* q, double* h)
+    void creg_left_out(Py_ssize_t n, const double* u, const double* p, const double* h,
+                       double least, double* out)
+    double creg_spread(Py_ssize_t n, const double* s, double m, const double* u)
     void creg_rotate(Py_ssize_t n, double c, double s, double* u, double* v)
     void creg_rotate_columns(Py_ssize_t n, Py_ssize_t columns, const double* cs, Py_ssize_t step,
                              double* u, double* v, Py_ssize_t ld)

@@ -97,11 +97,12 @@ cdef class Moments:
                          n_threads)
         # the storage keeps this: neither a cycle nor vectors of n_samples
         self.storage, self.s = None, None
-        self._finish()
+        self.finish()
 
     @classmethod
-    def of_sums(cls, means, squares, units, double sum_weights):
-        """Of dense X, from squares_j = ||units_j (x_j - means_j)||^2, powers of two units_j."""
+    def of_sums(cls, means, squares, units, double sum_weights, explicit=None, bint finish=True):
+        """From squares_j = ||units_j (x_j - means_j)||^2, powers of two units_j; `explicit` None
+        for dense X."""
         cdef Moments self = cls.__new__(cls)
         cdef double[::1] norm2 = np.empty(len(means)), scale = np.empty(len(means))
         cdef const double[::1] mean = means, square = squares, a = units
@@ -110,16 +111,23 @@ cdef class Moments:
         for j in range(len(means)):
             norm2[j] = self.scaled(square[j], a[j], mean[j], &scale[j])
         self.mean, self.scale, self.norm2 = means, scale.base, norm2.base
-        self.explicit = np.ones(len(means), dtype=np.uint8)
-        self._finish()
+        self.explicit = np.ones(len(means), np.uint8) if explicit is None else explicit
+        if finish:
+            self.finish()
         return self
+
+    def replace(self, features, Moments part):
+        """Those of these features, before all is finished."""
+        self.mean[features], self.scale[features] = part.mean, part.scale
+        self.norm2[features], self.explicit[features] = part.norm2, part.explicit
 
     cdef bint _is_long(self):
         """Whether a pass is worth more than one thread."""
         return self.storage.size > (
             THREAD_WORK if self.storage.is_sparse() else DENSE_THREAD_WORK)
 
-    def _finish(self):
+    def finish(self):
+        """What follows from the others; all are read-only from now on."""
         self.shift, self.offset = self._divided()
         for array in (self.mean, self.scale, self.norm2, self.explicit, self.shift, self.offset):
             array.flags.writeable = False
@@ -267,9 +275,8 @@ cdef class Moments:
 
     def _again(self, features):
         X = sparse.csr_array(self.storage._arrays, shape=self.storage.shape)[:, features].tocsc()
-        part = Moments(Storage(X), np.asarray(self.s) if self.weighted else None, self.centre)
-        self.mean[features], self.scale[features] = part.mean, part.scale
-        self.norm2[features], self.explicit[features] = part.norm2, part.explicit
+        self.replace(features, Moments(
+            Storage(X), np.asarray(self.s) if self.weighted else None, self.centre))
 
     def _row_sums(self, const double[::1] shift, const double[::1] a):
         """sum_i s_i (x_ij - shift_j), or given a: sum_i s_i (a_j (x_ij - shift_j))^2."""

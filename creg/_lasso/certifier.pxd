@@ -2,6 +2,7 @@ from creg._data.design cimport DesignView
 from creg._lasso.certificate cimport DualPoint
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.references cimport References
+from creg._lasso.shared_reads cimport SharedReads
 
 cdef enum:
     PROJECTED = 2  # mark of a feature in the working set that is no candidate
@@ -10,6 +11,7 @@ cdef enum:
 cdef class Certifier:
     cdef readonly Descent descent
     cdef readonly References references
+    cdef SharedReads shared             # None: full reads are its own
     cdef DesignView view
     cdef readonly double reads          # full reads of X
     cdef readonly long long n_checks, n_seen
@@ -41,6 +43,8 @@ cdef class Certifier:
     cdef correlate_candidates(self, double tolerance)
     cdef bint correlations_suffice(self, double tolerance) noexcept
     cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
+    cdef bint _pays_in_part(self, double cost) noexcept
+    cdef _read_all(self)
     cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)
     cdef reserve(self, Py_ssize_t count)
 

@@ -13,6 +13,7 @@ from creg._lasso.certificate cimport GRAM_ROUNDING, DualPoint, duality_gap
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.penalty cimport Penalty, threshold
 from creg._lasso.references cimport References
+from creg._lasso.shared_reads cimport SharedReads
 
 from creg._lasso.projection import projection_basis
 
@@ -70,6 +71,11 @@ cdef class Certifier:
         closed[features] = False
         return References(
             self.view, self.l1_weights, closed | (self.upper == 0.0), closed | (self.lower == 0.0))
+
+    def share(self, SharedReads shared):
+        """Full reads of X are to be shared from now on."""
+        self.shared = shared
+        shared.join(self.descent, self.references)
 
     cdef reserve(self, Py_ssize_t count):
         """Room for a working set of so many."""
@@ -277,8 +283,7 @@ cdef class Certifier:
                 self.consider(self.features)
                 return
             cost = references.cost(&self.candidates[0], self.n_candidates)
-            if references.spent + cost <= references.full:
-                references.spent += cost
+            if self._pays_in_part(cost):
                 read = self.n_candidates
                 for k in range(self.n_working):
                     if self.in_working[self.working[k]] != PROJECTED:
@@ -289,10 +294,30 @@ cdef class Certifier:
                 self.correlate(&self.candidates[0], read)
                 self._consider_near(&self.candidates[0], self.n_candidates)
                 return
-        self.correlate(NULL, p)
-        with nogil:
-            references.store(&descent.residual, descent.c)
+        self._read_all()
         self._consider_near(&self.features[0] if len(self.features) else NULL, len(self.features))
+
+    cdef bint _pays_in_part(self, double cost) noexcept:
+        """Whether so many stored entries are read before a full read is due; they are counted."""
+        if self.shared is None:
+            if self.references.spent + cost > self.references.full:
+                return False
+            self.references.spent += cost
+        else:
+            if self.shared.spent + cost > self.shared.full:
+                return False
+            self.shared.spent += cost
+        return True
+
+    cdef _read_all(self):
+        """<z_j, r> of every column, and the residual a reference."""
+        if self.shared is not None:
+            self.reads += 1.0
+            self.shared.read(self.descent, self.n_threads)
+            return
+        self.correlate(NULL, self.view.n_features)
+        with nogil:
+            self.references.store(&self.descent.residual, self.descent.c)
 
     cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil:
         """Make those the candidates whose known correlation is not far below its threshold, and

@@ -24,6 +24,7 @@ from creg._lasso.working_gram cimport WorkingGram
 cdef enum:
     FEW_SOLVES = 30        # and 4 a feature, that one without steps may take
     AT_ONCE = 64           # features up to which a far penalty needs no steps
+    TURN = 16              # penalties between two looks at signals
 
 cdef double EPS = 2.220446049250313e-16
 cdef double STEP = 0.7     # of l1 on the way down to a far one
@@ -204,30 +205,34 @@ cdef class NarrowSolver:
         facts : ndarray of shape (k, 5)
             gap, half the squared residual, reads, n_iter, status.
         """
-        cdef Py_ssize_t k, size, start, m = l1.shape[0], p = self.view.n_features
+        cdef Py_ssize_t k = 0, size = 0, stop, m = l1.shape[0], p = self.view.n_features
         cdef Py_ssize_t[::1] indptr = np.zeros(m + 1, dtype=np.intp)
-        cdef Py_ssize_t[::1] indices = np.empty(16 * p, dtype=np.intp)
-        cdef double[::1] values = np.empty(16 * p)
+        cdef Py_ssize_t[::1] indices = np.empty(2 * TURN * p, dtype=np.intp)
+        cdef double[::1] values = np.empty(2 * TURN * p)
         cdef double[:, ::1] facts = np.zeros((m, 5))
-        cdef Py_ssize_t done = 0
-        for k in range(m):
-            if not self.solve(l1[k], l2[k], tolerance, max_iter):
-                break
-            start = indptr[k]
-            if start + p > values.shape[0]:
+        cdef bint going = True
+        while going and k < m:
+            stop = min(k + TURN, m)
+            if indptr[k] + TURN * p > values.shape[0]:
                 indices, values = grown(indices), grown(values)
-            size = self._support()
-            memcpy(&indices[start], self.at, size * sizeof(Py_ssize_t))
-            memcpy(&values[start], self.support, size * sizeof(double))
-            indptr[k + 1] = start + size
-            facts[k, 0], facts[k, 1] = self.gap, self.half_squared_residual
-            facts[k, 2], facts[k, 3] = self.reads, <double> self.n_iter
-            done = k + 1
-            if size > most:
-                break
-        size = indptr[done]
-        return (indptr.base[:done + 1], indices.base[:size].copy(), values.base[:size].copy(),
-                facts.base[:done])
+            with nogil:
+                while going and k < stop:
+                    if not self._solve(l1[k], l2[k], tolerance, max_iter):
+                        going = False
+                        break
+                    size = self._support()
+                    memcpy(&indices[indptr[k]], self.at, size * sizeof(Py_ssize_t))
+                    memcpy(&values[indptr[k]], self.support, size * sizeof(double))
+                    facts[k, 0], facts[k, 1] = self.gap, self.half_squared_residual
+                    facts[k, 2], facts[k, 3] = self.reads, <double> self.n_iter
+                    k += 1
+                    indptr[k] = indptr[k - 1] + size
+                    going = size <= most
+            PyErr_CheckSignals()
+            check_stopped()
+        size = indptr[k]
+        return (indptr.base[:k + 1], indices.base[:size].copy(), values.base[:size].copy(),
+                facts.base[:k])
 
     def nonzero(self):
         """The features with nonzero coefficients, in ascending order, and these."""

@@ -11,12 +11,12 @@ cdef class References:
     cdef readonly double full      # those of a full pass
     cdef Py_ssize_t next
     cdef double* u[KEPT]           # S^1/2 r_k
-    cdef const float* c[KEPT]      # <z_j, r_k> / (||z_j|| ||r_k||)
+    cdef float* c[KEPT]            # <z_j, r_k> / (||z_j|| ||r_k||)
     cdef double length[KEPT]       # ||r_k||
     cdef double products[KEPT][KEPT]
     cdef double* present           # S^1/2 r
-    cdef const double* root_s
-    cdef const double* norm2
+    cdef const double* inverse_root  # s^-1/2; NULL: ones
+    cdef const float* inverse_norm  # 1 / ||z_j||, 0 for constant columns
     cdef double unit               # of up and low
     cdef float* up                 # a_j / ||z_j||, what <z_j, r> / (l1 ||z_j||) may reach
     cdef float* low
@@ -29,5 +29,6 @@ cdef class References:
     cdef void set_l1(self, double l1) noexcept nogil
     cdef void settle(self, Py_ssize_t j) noexcept nogil
     cdef double cost(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
+    cdef float* begin(self, const Residual* r, double* inverse_length) noexcept nogil
     cdef void store(self, const Residual* r, const double* correlations) noexcept nogil
     cdef const double* weigh(self, const Residual* r) noexcept nogil

@@ -47,8 +47,8 @@ cdef class References:
         cdef float[:, ::1] c = np.zeros((KEPT, p), dtype=np.float32)
         cdef bint alike = np.array_equal(closed_above, closed_below)
         cdef float[:, ::1] reach = np.empty((1 if alike else 2, p), dtype=np.float32)
-        cdef const double[::1] norm2 = view.norm2
-        cdef const double[::1] root
+        cdef const double[::1] root, norm2 = view.norm2
+        cdef float[::1] inverse
         for k, closed in enumerate((closed_above, closed_below)[:len(reach)]):
             exact = _thresholds(view, l1_weights, closed)
             if k == 0:
@@ -58,16 +58,22 @@ cdef class References:
             exact[closed] = np.inf
             reach.base[k] = exact
         del exact
-        self.view, self.norm2 = view, &norm2[0]
+        inverse = np.zeros(p, dtype=np.float32)
+        for k in range(p):
+            if norm2[k] > 0.0:
+                inverse[k] = <float> (1.0 / sqrt(norm2[k]))
+        self.view, self.inverse_norm = view, &inverse[0]
         for k in range(KEPT):
             self.u[k], self.c[k] = &u[k, 0], &c[k, 0]
         self.present = &u[KEPT, 0]
         self.up, self.low = &reach[0, 0], &reach[0 if alike else 1, 0]
         self.full = view.storage.size + 4.0 * p
-        self._arrays = {"all": (u, c, reach, norm2)}
+        self._arrays = {"all": (u, c, reach, inverse)}
         if view.weights is not None:
-            root = np.sqrt(view.weights)
-            self.root_s = &root[0]
+            # 0 in rows without weight
+            weights = view.weights
+            root = np.divide(1.0, np.sqrt(weights), out=np.zeros(n), where=weights > 0.0)
+            self.inverse_root = &root[0]
             self._arrays["root"] = root
 
     cdef void set_l1(self, double l1) noexcept nogil:
@@ -89,10 +95,10 @@ cdef class References:
     cdef const double* weigh(self, const Residual* r) noexcept nogil:
         """S^1/2 r, zero where the weight is."""
         cdef Py_ssize_t i
-        if self.root_s == NULL:
+        if self.inverse_root == NULL:
             return r.q
         for i in range(self.view.n_samples):
-            self.present[i] = r.q[i] / self.root_s[i] if self.root_s[i] > 0.0 else 0.0
+            self.present[i] = r.q[i] * self.inverse_root[i]
         return self.present
 
     cdef double combine(self, const Residual* r, double* h) noexcept nogil:
@@ -139,7 +145,7 @@ cdef class References:
             used += fabs(h[k]) * self.length[k]
         magnitude += used
         e2 = (e2 if e2 > 0.0 else 0.0) + 4e-16 * (8.0 + n / 64.0) * magnitude * magnitude
-        return sqrt(e2) * (1.0 + 1e-6) + EPS32 * (KEPT + 3) * used
+        return sqrt(e2) * (1.0 + 1e-6) + EPS32 * (KEPT + 4) * used
 
     cdef Py_ssize_t candidates(self, const Residual* r, Py_ssize_t* out) noexcept nogil:
         """The features that may violate at this residual, settled ones aside, into out."""
@@ -152,12 +158,11 @@ cdef class References:
         return leaves.creg_beyond(self.view.n_features, weights, <const float**> self.c,
                                   <float> (e * self.inverse + UNDERFLOW), self.up, self.low, out)
 
-    cdef void store(self, const Residual* r, const double* correlations) noexcept nogil:
-        """This residual and <z_j, r> for every j as a reference, in place of the oldest but one."""
-        cdef Py_ssize_t j, m, n = self.view.n_samples, k = self.size
+    cdef float* begin(self, const Residual* r, double* inverse_length) noexcept nogil:
+        """This residual as a reference in place of the oldest but one, whose correlations, over
+        the norms, are the caller's to set."""
+        cdef Py_ssize_t m, n = self.view.n_samples, k = self.size
         cdef const double* u = self.weigh(r)
-        cdef float* c
-        cdef double length
         if self.size < KEPT:
             self.size += 1
         else:
@@ -169,13 +174,17 @@ cdef class References:
             self.products[k][m] = leaves.creg_inner(n, self.u[k], self.u[m])
             self.products[m][k] = self.products[k][m]
         self.square = self.products[k][k]
-        length = sqrt(self.square)
-        self.length[k] = length
-        c = <float*> self.c[k]
+        self.length[k] = sqrt(self.square)
+        inverse_length[0] = 1.0 / self.length[k] if self.length[k] > 0.0 else 0.0
+        return self.c[k]
+
+    cdef void store(self, const Residual* r, const double* correlations) noexcept nogil:
+        """This residual and <z_j, r> for every j as a reference."""
+        cdef double inverse
+        cdef float* c = self.begin(r, &inverse)
+        cdef Py_ssize_t j
         for j in range(self.view.n_features):
-            c[j] = 0.0
-            if self.norm2[j] > 0.0 and length > 0.0:
-                c[j] = <float> (correlations[j] / (sqrt(self.norm2[j]) * length))
+            c[j] = <float> (correlations[j] * (self.inverse_norm[j] * inverse))
 
 
 def _thresholds(view, l1_weights, closed):

@@ -1,15 +1,19 @@
-"""A whole path in one call: the coefficients of every penalty, as columns of a CSC array."""
+"""Whole paths, alone or together: the coefficients of every penalty, as columns of a CSC array."""
 
 import numpy as np
 
 from creg._data.status cimport Status
 from creg._lasso.certifier cimport grown
+from creg._lasso.shared_reads cimport SharedReads
 from creg._lasso.working_set cimport WorkingSetSolver
 
 
-def trace(WorkingSetSolver solver, const double[::1] l1, const double[::1] l2,
-          double tolerance, long long max_iter, Py_ssize_t most):
-    """Solve at each penalty in turn.
+cdef enum:
+    TURN = 3   # penalties that a path goes on by while its working set is in cache
+
+
+cdef class Trace:
+    """A path that goes on by one penalty at a time.
 
     It ends after the first solution with more than `most` coefficients that are not zero.
 
@@ -21,39 +25,89 @@ def trace(WorkingSetSolver solver, const double[::1] l1, const double[::1] l2,
     tolerance : float
         On the gaps.
     max_iter, most : int
-
-    Returns
-    -------
-    indptr, indices, values : ndarray
-        The features of each column ascend.
-    facts : ndarray of shape (k, 5)
-        gap, half the squared residual, reads, iterations, status.
     """
-    cdef Py_ssize_t k, i, j, m = l1.shape[0], done = 0, size, end = 0
-    cdef Py_ssize_t[::1] indptr = np.zeros(m + 1, dtype=np.intp)
-    cdef Py_ssize_t[::1] places = np.empty(256, dtype=np.intp)
-    cdef double[::1] values = np.empty(256)
-    cdef double[:, ::1] facts = np.empty((m, 5))
-    cdef double reads = 0.0
-    cdef Status status
-    for k in range(m):
-        status = solver.run(l1[k], l2[k], l1[min(k + 1, m - 1)], tolerance, max_iter)
-        facts[k, 0], facts[k, 1] = solver.gap_reached, solver.half_squared_residual
-        facts[k, 2], facts[k, 3] = solver.reads - reads, <double> solver.iterations
-        facts[k, 4], reads = <double> <int> status, solver.reads
-        if end + solver.n_working > places.shape[0]:
-            size = 2 * (end + solver.n_working)
-            places, values = grown(places, size), grown(values, size)
+
+    cdef readonly WorkingSetSolver solver
+    cdef const double[::1] l1, l2
+    cdef double tolerance, reads
+    cdef long long max_iter
+    cdef Py_ssize_t most, done, end
+    cdef Py_ssize_t[::1] indptr, places
+    cdef double[::1] values
+    cdef double[:, ::1] facts
+
+    def __init__(self, WorkingSetSolver solver, l1, l2, double tolerance, long long max_iter,
+                 Py_ssize_t most):
+        self.solver, self.l1, self.l2, self.tolerance = solver, l1, l2, tolerance
+        self.max_iter, self.most = max_iter, most
+        self.indptr = np.zeros(len(l1) + 1, dtype=np.intp)
+        self.places, self.values = np.empty(256, dtype=np.intp), np.empty(256)
+        self.facts = np.empty((len(l1), 5))
+
+    cpdef bint step(self) except -1:
+        """Solve at the next penalty; False where there is none."""
+        cdef WorkingSetSolver solver = self.solver
+        cdef Py_ssize_t k = self.done, m = self.l1.shape[0], i, j, size
+        cdef Status status
+        if k == m or (k and self.end - self.indptr[k - 1] > self.most):
+            return False
+        status = solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)], self.tolerance,
+                            self.max_iter)
+        self.facts[k, 0], self.facts[k, 1] = solver.gap_reached, solver.half_squared_residual
+        self.facts[k, 2], self.facts[k, 3] = solver.reads - self.reads, solver.iterations
+        self.facts[k, 4], self.reads = <double> <int> status, solver.reads
+        if self.end + solver.n_working > self.places.shape[0]:
+            size = 2 * (self.end + solver.n_working)
+            self.places, self.values = grown(self.places, size), grown(self.values, size)
         for i in range(solver.n_working):
             j = solver.working[i]
-            places[end], values[end] = i, solver.descent.w[j]
-            end += solver.descent.w[j] != 0.0
-        indptr[k + 1], done = end, k + 1
-        if end - indptr[k] > most:
-            break
-    working = np.asarray(solver.working)[:solver.n_working]
-    indices, values = _ascending(working, indptr.base[:done + 1], places, values)
-    return indptr.base[:done + 1], indices, values.base, facts.base[:done]
+            self.places[self.end], self.values[self.end] = i, solver.descent.w[j]
+            self.end += solver.descent.w[j] != 0.0
+        self.done = k + 1
+        self.indptr[k + 1] = self.end
+        return True
+
+    def result(self):
+        """What there is so far.
+
+        Returns
+        -------
+        indptr, indices, values : ndarray
+            The features of each column ascend.
+        facts : ndarray of shape (k, 5)
+            gap, half the squared residual, reads, iterations, status.
+        """
+        working = np.asarray(self.solver.working)[:self.solver.n_working]
+        indptr = self.indptr.base[:self.done + 1]
+        indices, values = _ascending(working, indptr, self.places, self.values)
+        return indptr, indices, values.base, self.facts.base[:self.done]
+
+
+def trace_together(traces):
+    """Follow several paths to their ends, a few penalties of each in turn, with shared reads of X.
+
+    Parameters
+    ----------
+    traces : list of Trace
+        At most LANES, over the same X.
+    """
+    cdef Trace path
+    cdef SharedReads shared = None
+    cdef int _turn
+    going = list(traces)
+    if len(going) > 1:
+        path = going[0]
+        shared = SharedReads(path.solver.view)
+        for path in going:
+            path.solver.share(shared)
+    while going:
+        for path in list(going):
+            for _turn in range(TURN):
+                if not path.step():
+                    going.remove(path)
+                    if shared is not None:
+                        shared.leave(path.solver.descent)
+                    break
 
 
 cdef tuple _ascending(working, const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] places,

@@ -9,7 +9,8 @@ from cases import as_format, random_data
 from sklearn.linear_model import LassoLarsIC, lars_path
 
 import creg
-from creg._choice import columns, criteria
+from creg._choice import columns
+from creg._choice import residuals as blocks
 from creg._choice.criteria import (
     information,
     leave_one_out,
@@ -35,7 +36,7 @@ def exact_residuals(X: Any, y: Array, solutions: Solutions) -> Array:
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_residuals(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(criteria, "HELD", 700)
+    monkeypatch.setattr(blocks, "HELD", 700)
     X, y = random_data(1, 150, 30, density=0.5)
     s = np.tile([0.0, 1.0, 2.0], 50)
     for some in (None, s):
