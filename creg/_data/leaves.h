@@ -37,7 +37,11 @@
                                const double *root, double *out);                                 \
     /* out_j = root a_j (x_j - shift_j) */                                                       \
     void creg_row_shifted_##SUFFIX(ptrdiff_t p, const T *x, const double *shift,                 \
-                                   const double *a, double root, double *out);
+                                   const double *a, double root, double *out);                   \
+    /* the same for four rows x[k], out + k pitch */                                             \
+    void creg_four_shifted_##SUFFIX(ptrdiff_t p, const T *const *x, const double *shift,         \
+                                    const double *a, const double *root, double *out,            \
+                                    ptrdiff_t pitch);
 
 /* The same over stored entries k: x[k] stands in row (column) at[k], each at most once. */
 #define CREG_DECLARE_SPARSE(SUFFIX, T, I)                                                        \

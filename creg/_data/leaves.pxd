@@ -31,8 +31,12 @@ cdef extern from "leaves.h" nogil:
                           const double* root, double* out)
     void creg_row_shifted_f64(Py_ssize_t p, const double* x, const double* shift, const double* a,
                               double root, double* out)
+    void creg_four_shifted_f64(Py_ssize_t p, const double** x, const double* shift, const double* a,
+                               const double* root, double* out, Py_ssize_t pitch)
     void creg_row_shifted_f32(Py_ssize_t p, const float* x, const double* shift, const double* a,
                               double root, double* out)
+    void creg_four_shifted_f32(Py_ssize_t p, const float** x, const double* shift, const double* a,
+                               const double* root, double* out, Py_ssize_t pitch)
     double creg_sparse_dot_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* at,
                                    double shift, const double* v)
     double creg_sparse_dot_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* at,

@@ -345,10 +345,20 @@ cdef void _fill(const Value* x, Py_ssize_t stride, bint by_rows, const Box* box,
                 const double* shift, const double* scale, const double* root,
                 double* out) noexcept nogil:
     cdef Py_ssize_t i, j, c = box.column, m = box.row_stop - box.row, p = box.column_stop - c
+    cdef double ones[4]
     if by_rows:
-        for i in range(box.row, box.row_stop):
+        ones[0] = ones[1] = ones[2] = ones[3] = 1
+        i = box.row
+        while i < box.row_stop:
+            if i + 4 <= box.row_stop:
+                _shifted_rows(p, x + i * stride + c, stride, shift + c, scale + c,
+                              root + i if root != NULL else ones, out, box.pitch)
+                i += 4
+                out += 4 * box.pitch
+                continue
             _shifted_row(p, x + i * stride + c, shift + c, scale + c,
                          root[i] if root != NULL else 1.0, out)
+            i += 1
             out += box.pitch
     else:
         if root != NULL:
@@ -373,6 +383,18 @@ cdef inline void _shifted_row(Py_ssize_t p, const Value* x, const double* shift,
         leaves.creg_row_shifted_f64(p, x, shift, a, root, out)
     else:
         leaves.creg_row_shifted_f32(p, x, shift, a, root, out)
+
+
+cdef inline void _shifted_rows(Py_ssize_t p, const Value* x, Py_ssize_t stride,
+                               const double* shift, const double* a, const double* root,
+                               double* out, Py_ssize_t pitch) noexcept nogil:
+    cdef const Value* four[4]
+    four[0], four[1] = x, x + stride
+    four[2], four[3] = x + 2 * stride, x + 3 * stride
+    if Value is double:
+        leaves.creg_four_shifted_f64(p, four, shift, a, root, out, pitch)
+    else:
+        leaves.creg_four_shifted_f32(p, four, shift, a, root, out, pitch)
 
 
 def _in_place(X):
