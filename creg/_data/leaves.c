@@ -386,36 +386,14 @@ CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
     SUM(n, OVER_TERM)
 }
 
-CLONED double creg_less(ptrdiff_t n, double d, const double *root, double *v)
+CLONED void creg_four_moments(ptrdiff_t p, const double *restrict x, ptrdiff_t stride,
+                              const double *root, double *restrict sum, double *restrict square)
 {
-    double total = 0.0;
-    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
-        ptrdiff_t stop = n - start < BLOCK ? n : start + BLOCK;
-        double part = 0.0;
-        if (root) {
-#pragma omp simd reduction(+ : part)
-            for (ptrdiff_t i = start; i < stop; i++) {
-                v[i] -= d * root[i];
-                part += v[i] * v[i];
-            }
-        } else {
-#pragma omp simd reduction(+ : part)
-            for (ptrdiff_t i = start; i < stop; i++) {
-                v[i] -= d;
-                part += v[i] * v[i];
-            }
-        }
-        total += part;
-    }
-    return total;
-}
-
-CLONED void creg_row_less(ptrdiff_t p, double r, const double *restrict mean,
-                          double *restrict row, double *restrict square)
-{
+    const double *restrict x1 = x + stride, *restrict x2 = x1 + stride, *restrict x3 = x2 + stride;
+    const double r0 = root[0], r1 = root[1], r2 = root[2], r3 = root[3];
     for (ptrdiff_t j = 0; j < p; j++) {
-        row[j] -= r * mean[j];
-        square[j] += row[j] * row[j];
+        sum[j] += (r0 * x[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j]);
+        square[j] += (SQUARE(x[j]) + SQUARE(x1[j])) + (SQUARE(x2[j]) + SQUARE(x3[j]));
     }
 }
 

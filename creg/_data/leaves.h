@@ -66,10 +66,9 @@ void creg_inner_each(ptrdiff_t n, const double *u, ptrdiff_t count, const double
                      double *out);
 void creg_add(ptrdiff_t n, double a, const double *u, double *v);
 double creg_sum(ptrdiff_t n, const double *u);
-/* v_i -= d root_i (root = NULL: ones), and sum_i v_i^2 of what is left */
-double creg_less(ptrdiff_t n, double d, const double *root, double *v);
-/* row_j -= r mean_j, square_j += row_j^2 of what is left */
-void creg_row_less(ptrdiff_t p, double r, const double *mean, double *row, double *square);
+/* sum_j += sum_i root_i x_ij, square_j += sum_i x_ij^2 over four rows */
+void creg_four_moments(ptrdiff_t p, const double *x, ptrdiff_t stride, const double *root,
+                       double *sum, double *square);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
 
 /* (u_i, v_i) := (c u_i + s v_i, c v_i - s u_i) */

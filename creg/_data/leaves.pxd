@@ -74,8 +74,8 @@ cdef extern from "leaves.h" nogil:
                          double* out)
     void creg_add(Py_ssize_t n, double a, const double* u, double* v)
     double creg_sum(Py_ssize_t n, const double* u)
-    double creg_less(Py_ssize_t n, double d, const double* root, double* v)
-    void creg_row_less(Py_ssize_t p, double r, const double* mean, double* row, double* square)
+    void creg_four_moments(Py_ssize_t p, const double* x, Py_ssize_t stride, const double* root,
+                           double* sum, double* square)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
     void creg_rotate(Py_ssize_t n, double c, double s, double* u, double* v)
     void creg_rotate_columns(Py_ssize_t n, Py_ssize_t columns, const double* cs, Py_ssize_t step,

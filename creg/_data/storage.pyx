@@ -24,6 +24,8 @@ cdef enum:
     TILE = 64        # columns whose sums over rows are kept at once
     COPY_ROWS = 128  # rows whose transposition stays in cache
     ROW_BLOCK = 64   # rows between two additions to the sums over a row layout
+    SHORT = 3000      # rows of a column that is shorter than the start of a stream of memory pays
+    CACHED = 500_000  # entries of X that may be in cache
 
 
 cdef class Storage:
@@ -198,7 +200,8 @@ cdef class Storage:
                 self.dot_tile(columns, k, min(stop, k + TILE), shift, v, out)
                 k += TILE
             return
-        if self.layout == DENSE_COLUMNS:
+        if self.layout == DENSE_COLUMNS and not (
+                columns == NULL and _in_one_stream(self)):
             while k + 4 <= stop:
                 for c in range(4):
                     j = columns[k + c] if columns != NULL else k + c
@@ -395,6 +398,11 @@ cdef inline void _shifted_rows(Py_ssize_t p, const Value* x, Py_ssize_t stride,
         leaves.creg_four_shifted_f64(p, four, shift, a, root, out, pitch)
     else:
         leaves.creg_four_shifted_f32(p, four, shift, a, root, out, pitch)
+
+
+cdef bint _in_one_stream(Storage X) noexcept nogil:
+    """Whether short columns are read from memory, which wants them one after the other."""
+    return X.n_samples <= SHORT and X.n_samples * X.n_features > CACHED
 
 
 def _in_place(X):
