@@ -319,7 +319,8 @@ class Shifted:
     def _in_sample_space(self, tol: float, max_iter: int) -> NDArray[np.intp]:
         """On the relative residual there, which late in a run is the larger one."""
         system = self.system
-        product = NormalProduct(system.view, self._spread(self.T), True)
+        view, order = system.view_by_counts
+        product = NormalProduct(view, self._spread(self.T)[order], True)
         target = system.times_root_weights(self.y.copy())[:, 0]
         run = ShiftedConjugateGradients(product, self.shifts, target)
         with product.threads(system.n_threads):
