@@ -77,9 +77,10 @@ def _factor_by_blocks(A: Float) -> None:
 
 def _at_unit_diagonal(A: Float, diagonal: Float) -> Float:
     """A + diag(diagonal), scaled from both sides to a unit diagonal, over A; the scales."""
-    scales = 1.0 / np.sqrt(A.diagonal() + diagonal)
-    if not np.all(np.isfinite(scales)):
+    diagonal = A.diagonal() + diagonal
+    if not np.all((diagonal > 0) & (diagonal < np.inf)):
         raise Unreliable
+    scales = 1.0 / np.sqrt(diagonal)
     A *= scales[:, None]
     A *= scales
     np.fill_diagonal(A, 1.0)

@@ -246,7 +246,7 @@ def _sample_space_pays(equations: _Equations, system: RidgeSystem) -> bool:
     small = 2 * n <= system.n_columns
     by_columns = not system.view.storage.is_row_layout
     D = equations.penalty
-    return bool(small and (by_columns or p > CACHED) and D[0, 0] > 0 and np.all(D == D[0, 0]))
+    return bool(small and (by_columns or p > CACHED) and D[0, 0] > 0 and np.all(D[0, 0] == D))
 
 
 def _steps_left(run: "Variant", goal: Float) -> float:

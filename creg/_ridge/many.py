@@ -212,7 +212,8 @@ def _singular(
     kept = values > EPS * max(n, m) * values[0]
     shift = shifts[which]
     square = (values * values)[:, None]
-    damped = np.where(kept[:, None], 1.0 / (square + shift), 0.0)
+    damped = np.zeros((values.size, shift.size))
+    np.divide(1.0, square + shift, out=damped, where=kept[:, None])
     for k in range(Y.shape[1]):
         fits.W[:, k, which] = (T[:, None] * Q) @ ((values * c[:, k])[:, None] * damped)
         gain = square * damped * damped * (square + 2 * shift)

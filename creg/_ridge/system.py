@@ -120,7 +120,8 @@ class RidgeSystem:
 
     def penalty(self, alpha: float) -> Float:
         """alpha sigma^2, without overflow on the way and at most 1e300."""
-        return np.minimum((alpha * self.sigma) * self.sigma, 1e300)
+        with np.errstate(over="ignore"):
+            return np.minimum((alpha * self.sigma) * self.sigma, 1e300)
 
     def rank_tolerance(self) -> float:
         """Singular values of the columns at unit norm below it, relatively, are rounding of X."""
