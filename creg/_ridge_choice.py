@@ -227,7 +227,7 @@ class RidgeChoice:
         read = outer_products(
             self.storage, self.weights, self.fit_intercept, roots, standardize, self.n_threads
         )
-        return read or (None, None)
+        return read[:2] if read else (None, None)
 
     def _decomposed(self, alphas: Float | None) -> tuple[Decomposition, Float, Float]:
         """A decomposition, the alphas in the user's units and in the kernel's."""

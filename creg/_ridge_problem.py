@@ -151,6 +151,7 @@ class RidgeProblem:
         self.targets = Targets(Y, weights, centre)
         self.options = options
         moments, gram, self.cross_of_first = None, None, None
+        self.kept = 1.0  # what of the trace of a Gram matrix was left when it was centred
         self.worth = 0.0  # reads that conjugate gradients may take before a Gram matrix is made
         if options.solver == "auto" and options.max_iter is None and not storage.issparse:
             self.worth = reads_for_gram(storage.n_samples, storage.n_features, Y.shape[1])
@@ -159,7 +160,7 @@ class RidgeProblem:
                 moments, gram, self.cross_of_first = self._read(storage, weights, centre, penalty)
         view = DesignView(storage, weights, centre, moments)
         self.solver = RidgeSolver(
-            view, penalty.weights, penalty.standardize, options.n_threads, gram
+            view, penalty.weights, penalty.standardize, options.n_threads, gram, self.kept
         )
 
     def _read(
@@ -177,8 +178,13 @@ class RidgeProblem:
         if penalty.weights is not None:
             with np.errstate(divide="ignore"):
                 roots = np.where(penalty.weights > 0, 1 / np.sqrt(penalty.weights), 0.0)
-        outer = outer_products(storage, weights, centre, roots, penalty.standardize, n_threads)
-        return (*outer, None) if outer else (None, None, None)
+        outer = outer_products(
+            storage, weights, centre, roots, penalty.standardize, n_threads, in_place=True
+        )
+        if outer is None:
+            return None, None, None
+        moments, K, self.kept = outer
+        return moments, K, None
 
     @staticmethod
     def solver_of(system: RidgeSystem, penalty_weights: Float) -> RidgeSolver:

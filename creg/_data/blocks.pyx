@@ -17,9 +17,11 @@ from creg._data.storage cimport DENSE_ROWS, Box, Storage
 
 from creg._data.threads import parallel, pieces, single_blas
 
+# Lines at multiples of 4096 bytes share cache sets: BLAS copies blocks of 256, 512 or 1024 rows or
+# columns by up to a third slower.
 cdef enum:
-    LEAST = 256             # rows or columns of a block, and what their number is a multiple of
-    MOST = 1024
+    LEAST = 320             # rows or columns of a block, and what their number is a multiple of
+    MOST = 960
     TILE = 64               # rows between two additions to a sum
 
 SPARE = 2_000_000       # bytes that partial sums may take, however small X is

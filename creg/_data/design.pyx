@@ -1,6 +1,7 @@
 """The verbs of a centred, scaled and weighted design over any storage."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -90,6 +91,14 @@ cdef class DesignView:
 
     def __reduce__(self):
         return DesignView, (self.storage, self._weights, self.centred)
+
+    def of(self, Storage storage, order=slice(None)):
+        """The same view of another copy of X, of its columns in some order."""
+        known = SimpleNamespace(
+            sum_weights=self.sum_weights, explicit=np.asarray(self._explicit)[order],
+            mean=self.mean[order], scale=self.scale[order], norm2=self.norm2[order],
+            shift=np.asarray(self._shift)[order], offset=np.asarray(self._offset)[order])
+        return DesignView(storage, self._weights, self.centred, known)
 
     @property
     def mean(self):

@@ -7,7 +7,7 @@ enum {
     BLOCK = 256, /* entries of a dense sum between two additions to the total */
     SHORT = 64,  /* the same where a block has fewer partial sums */
     LINE = 64,   /* bytes of a cache line */
-    TILE = 512   /* columns whose sums stay in cache while rows pass */
+    TILE = 1024  /* columns whose sums stay in cache while rows pass */
 };
 
 #if defined(__GNUC__)
@@ -184,7 +184,7 @@ static inline __attribute__((always_inline)) double fold(wide t)
                                         ptrdiff_t stride, const double *restrict shift,          \
                                         const double *restrict q, double *restrict out)          \
     {                                                                                            \
-        ROWS_SUM(T, q[i] != 0, q[i] * (row[j] - shift[start + j]))                                  \
+        ROWS_SUM(T, ROWS_AXPY_COUNTS, ROWS_AXPY_TERM)                                            \
     }                                                                                            \
                                                                                                  \
     CLONED void creg_rows_square_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *restrict x,         \
@@ -192,7 +192,7 @@ static inline __attribute__((always_inline)) double fold(wide t)
                                           const double *restrict a, const double *restrict s,    \
                                           double *restrict out)                                  \
     {                                                                                            \
-        ROWS_SUM(T, s[i] > 0, s[i] * SQUARE(a[start + j] * (row[j] - shift[start + j])))            \
+        ROWS_SUM(T, ROWS_SQUARE_COUNTS, ROWS_SQUARE_TERM)                                        \
     }                                                                                            \
                                                                                                  \
     CLONED void creg_shifted_##SUFFIX(ptrdiff_t n, const T *restrict x, ptrdiff_t ahead,         \
@@ -220,23 +220,56 @@ static inline __attribute__((always_inline)) double fold(wide t)
     {                                                                                            \
         for (ptrdiff_t j = 0; j < p; j++)                                                        \
             out[j] = a[j] * root * (x[j] - shift[j]);                                            \
+    }                                                                                            \
+                                                                                                 \
+    CLONED void creg_four_shifted_##SUFFIX(ptrdiff_t p, const T *const *x,                       \
+                                           const double *restrict shift,                         \
+                                           const double *restrict a, const double *root,         \
+                                           double *restrict out, ptrdiff_t pitch)                \
+    {                                                                                            \
+        const T *restrict x0 = x[0], *restrict x1 = x[1];                                        \
+        const T *restrict x2 = x[2], *restrict x3 = x[3];                                        \
+        double *restrict out1 = out + pitch, *restrict out2 = out1 + pitch;                      \
+        double *restrict out3 = out2 + pitch;                                                    \
+        const double r0 = root[0], r1 = root[1], r2 = root[2], r3 = root[3];                     \
+        for (ptrdiff_t j = 0; j < p; j++) {                                                      \
+            out[j] = a[j] * r0 * (x0[j] - shift[j]);                                             \
+            out1[j] = a[j] * r1 * (x1[j] - shift[j]);                                            \
+            out2[j] = a[j] * r2 * (x2[j] - shift[j]);                                            \
+            out3[j] = a[j] * r3 * (x3[j] - shift[j]);                                            \
+        }                                                                                        \
     }
 
 #define ROW_DOT_TERM(j) ((x[j] - shift[j]) * v[j])
 #define SQUARE(u) ((u) * (u))
 
-/* out_j += sum over the rows that COUNT of TERM, tile by tile. */
-#define ROWS_SUM(ELEMENT, COUNT, TERM)                                                                    \
+#define ROWS_AXPY_COUNTS(i) (q[i] != 0)
+#define ROWS_AXPY_TERM(i, x) (q[i] * ((x) - shift[start + j]))
+#define ROWS_SQUARE_COUNTS(i) (s[i] > 0)
+#define ROWS_SQUARE_TERM(i, x) (s[i] * SQUARE(a[start + j] * ((x) - shift[start + j])))
+
+/* out_j += sum of TERM over the rows that COUNT, tile by tile; four rows at once keep as many
+ * streams of memory going. */
+#define ROWS_SUM(ELEMENT, COUNTS, TERM)                                                          \
     for (ptrdiff_t start = 0; start < p; start += TILE) {                                        \
-        ptrdiff_t width = p - start < TILE ? p - start : TILE;                                   \
+        ptrdiff_t i = 0, width = p - start < TILE ? p - start : TILE;                            \
         double part[TILE];                                                                       \
         for (ptrdiff_t j = 0; j < width; j++)                                                    \
             part[j] = 0;                                                                         \
-        for (ptrdiff_t i = 0; i < m; i++) {                                                      \
-            const ELEMENT *row = x + i * stride + start;                                  \
-            if (COUNT)                                                                           \
+        while (i < m) {                                                                          \
+            const ELEMENT *row = x + i * stride + start;                                         \
+            if (i + 4 <= m && COUNTS(i) && COUNTS(i + 1) && COUNTS(i + 2) && COUNTS(i + 3)) {    \
+                const ELEMENT *row1 = row + stride, *row2 = row1 + stride, *row3 = row2 + stride; \
                 for (ptrdiff_t j = 0; j < width; j++)                                            \
-                    part[j] += TERM;                                                             \
+                    part[j] += (TERM(i, row[j]) + TERM(i + 1, row1[j]))                          \
+                        + (TERM(i + 2, row2[j]) + TERM(i + 3, row3[j]));                         \
+                i += 4;                                                                          \
+                continue;                                                                        \
+            }                                                                                    \
+            if (COUNTS(i))                                                                       \
+                for (ptrdiff_t j = 0; j < width; j++)                                            \
+                    part[j] += TERM(i, row[j]);                                                  \
+            i++;                                                                                 \
         }                                                                                        \
         for (ptrdiff_t j = 0; j < width; j++)                                                    \
             out[start + j] += part[j];                                                           \
@@ -317,36 +350,14 @@ CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
     SUM(n, OVER_TERM)
 }
 
-CLONED double creg_less(ptrdiff_t n, double d, const double *root, double *v)
+CLONED void creg_four_moments(ptrdiff_t p, const double *restrict x, ptrdiff_t stride,
+                              const double *root, double *restrict sum, double *restrict square)
 {
-    double total = 0.0;
-    for (ptrdiff_t start = 0; start < n; start += BLOCK) {
-        ptrdiff_t stop = n - start < BLOCK ? n : start + BLOCK;
-        double part = 0.0;
-        if (root) {
-#pragma omp simd reduction(+ : part)
-            for (ptrdiff_t i = start; i < stop; i++) {
-                v[i] -= d * root[i];
-                part += v[i] * v[i];
-            }
-        } else {
-#pragma omp simd reduction(+ : part)
-            for (ptrdiff_t i = start; i < stop; i++) {
-                v[i] -= d;
-                part += v[i] * v[i];
-            }
-        }
-        total += part;
-    }
-    return total;
-}
-
-CLONED void creg_row_less(ptrdiff_t p, double r, const double *restrict mean,
-                          double *restrict row, double *restrict square)
-{
+    const double *restrict x1 = x + stride, *restrict x2 = x1 + stride, *restrict x3 = x2 + stride;
+    const double r0 = root[0], r1 = root[1], r2 = root[2], r3 = root[3];
     for (ptrdiff_t j = 0; j < p; j++) {
-        row[j] -= r * mean[j];
-        square[j] += row[j] * row[j];
+        sum[j] += (r0 * x[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j]);
+        square[j] += (SQUARE(x[j]) + SQUARE(x1[j])) + (SQUARE(x2[j]) + SQUARE(x3[j]));
     }
 }
 

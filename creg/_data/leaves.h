@@ -37,7 +37,11 @@
                                const double *root, double *out);                                 \
     /* out_j = root a_j (x_j - shift_j) */                                                       \
     void creg_row_shifted_##SUFFIX(ptrdiff_t p, const T *x, const double *shift,                 \
-                                   const double *a, double root, double *out);
+                                   const double *a, double root, double *out);                   \
+    /* the same for four rows x[k], out + k pitch */                                             \
+    void creg_four_shifted_##SUFFIX(ptrdiff_t p, const T *const *x, const double *shift,         \
+                                    const double *a, const double *root, double *out,            \
+                                    ptrdiff_t pitch);
 
 /* The same over stored entries k: x[k] stands in row (column) at[k], each at most once. */
 #define CREG_DECLARE_SPARSE(SUFFIX, T, I)                                                        \
@@ -62,10 +66,9 @@ void creg_inner_each(ptrdiff_t n, const double *u, ptrdiff_t count, const double
                      double *out);
 void creg_add(ptrdiff_t n, double a, const double *u, double *v);
 double creg_sum(ptrdiff_t n, const double *u);
-/* v_i -= d root_i (root = NULL: ones), and sum_i v_i^2 of what is left */
-double creg_less(ptrdiff_t n, double d, const double *root, double *v);
-/* row_j -= r mean_j, square_j += row_j^2 of what is left */
-void creg_row_less(ptrdiff_t p, double r, const double *mean, double *row, double *square);
+/* sum_j += sum_i root_i x_ij, square_j += sum_i x_ij^2 over four rows */
+void creg_four_moments(ptrdiff_t p, const double *x, ptrdiff_t stride, const double *root,
+                       double *sum, double *square);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
 
 /* h_i += a q_i^2 ;  out_i = ((u_i - p_i) / (1 - h_i))^2, infinite where 1 - h_i <= least ;

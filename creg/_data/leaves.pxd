@@ -31,8 +31,12 @@ cdef extern from "leaves.h" nogil:
                           const double* root, double* out)
     void creg_row_shifted_f64(Py_ssize_t p, const double* x, const double* shift, const double* a,
                               double root, double* out)
+    void creg_four_shifted_f64(Py_ssize_t p, const double** x, const double* shift, const double* a,
+                               const double* root, double* out, Py_ssize_t pitch)
     void creg_row_shifted_f32(Py_ssize_t p, const float* x, const double* shift, const double* a,
                               double root, double* out)
+    void creg_four_shifted_f32(Py_ssize_t p, const float** x, const double* shift, const double* a,
+                               const double* root, double* out, Py_ssize_t pitch)
     double creg_sparse_dot_f64_i32(Py_ssize_t nnz, const double* x, const int32_t* at,
                                    double shift, const double* v)
     double creg_sparse_dot_f64_i64(Py_ssize_t nnz, const double* x, const int64_t* at,
@@ -70,8 +74,8 @@ cdef extern from "leaves.h" nogil:
                          double* out)
     void creg_add(Py_ssize_t n, double a, const double* u, double* v)
     double creg_sum(Py_ssize_t n, const double* u)
-    double creg_less(Py_ssize_t n, double d, const double* root, double* v)
-    void creg_row_less(Py_ssize_t p, double r, const double* mean, double* row, double* square)
+    void creg_four_moments(Py_ssize_t p, const double* x, Py_ssize_t stride, const double* root,
+                           double* sum, double* square)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
     void creg_add_square(Py_ssize_t n, double a, const double* q, double* h)
     void creg_left_out(Py_ssize_t n, const double* u, const double* p, const double* h,

@@ -24,6 +24,8 @@ cdef enum:
     TILE = 64        # columns whose sums over rows are kept at once
     COPY_ROWS = 128  # rows whose transposition stays in cache
     ROW_BLOCK = 64   # rows between two additions to the sums over a row layout
+    SHORT = 3000      # rows of a column that is shorter than the start of a stream of memory pays
+    CACHED = 500_000  # entries of X that may be in cache
 
 
 cdef class Storage:
@@ -198,7 +200,8 @@ cdef class Storage:
                 self.dot_tile(columns, k, min(stop, k + TILE), shift, v, out)
                 k += TILE
             return
-        if self.layout == DENSE_COLUMNS:
+        if self.layout == DENSE_COLUMNS and not (
+                columns == NULL and _in_one_stream(self)):
             while k + 4 <= stop:
                 for c in range(4):
                     j = columns[k + c] if columns != NULL else k + c
@@ -345,10 +348,20 @@ cdef void _fill(const Value* x, Py_ssize_t stride, bint by_rows, const Box* box,
                 const double* shift, const double* scale, const double* root,
                 double* out) noexcept nogil:
     cdef Py_ssize_t i, j, c = box.column, m = box.row_stop - box.row, p = box.column_stop - c
+    cdef double ones[4]
     if by_rows:
-        for i in range(box.row, box.row_stop):
+        ones[0] = ones[1] = ones[2] = ones[3] = 1
+        i = box.row
+        while i < box.row_stop:
+            if i + 4 <= box.row_stop:
+                _shifted_rows(p, x + i * stride + c, stride, shift + c, scale + c,
+                              root + i if root != NULL else ones, out, box.pitch)
+                i += 4
+                out += 4 * box.pitch
+                continue
             _shifted_row(p, x + i * stride + c, shift + c, scale + c,
                          root[i] if root != NULL else 1.0, out)
+            i += 1
             out += box.pitch
     else:
         if root != NULL:
@@ -373,6 +386,23 @@ cdef inline void _shifted_row(Py_ssize_t p, const Value* x, const double* shift,
         leaves.creg_row_shifted_f64(p, x, shift, a, root, out)
     else:
         leaves.creg_row_shifted_f32(p, x, shift, a, root, out)
+
+
+cdef inline void _shifted_rows(Py_ssize_t p, const Value* x, Py_ssize_t stride,
+                               const double* shift, const double* a, const double* root,
+                               double* out, Py_ssize_t pitch) noexcept nogil:
+    cdef const Value* four[4]
+    four[0], four[1] = x, x + stride
+    four[2], four[3] = x + 2 * stride, x + 3 * stride
+    if Value is double:
+        leaves.creg_four_shifted_f64(p, four, shift, a, root, out, pitch)
+    else:
+        leaves.creg_four_shifted_f32(p, four, shift, a, root, out, pitch)
+
+
+cdef bint _in_one_stream(Storage X) noexcept nogil:
+    """Whether short columns are read from memory, which wants them one after the other."""
+    return X.n_samples <= SHORT and X.n_samples * X.n_features > CACHED
 
 
 def _in_place(X):

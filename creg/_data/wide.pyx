@@ -1,15 +1,20 @@
 """All that is known of wide dense X in sample space, in one read of it.
 
-Column blocks are copied less their first row, so that constant columns come out as zeros, and
-centred by their own means in the copy; then one symmetric product is added:
+By blocks of columns one symmetric product is added, and the means are taken out of the sum,
 
-    K = sum_j f_j^2 b_j b_j',   b_j = S^1/2 (x_j - mean_j)
+    B = S^1/2 (X - 1 a') diag(f) ,   d = B'q / W ,   q = S^1/2 1 ,   W = sum s
+    K = (I - q q'/W) B B' (I - q q'/W) ,   ||b_j - d_j q||^2 = ||b_j||^2 - W d_j^2
 
-Sums run over a partition that does not depend on the number of threads.
+Blocks are multiplied in place (a = 0) where W d_j^2 is moderate against that, and there is nothing
+to scale; otherwise they are copied less their first row, so that constant columns come out as
+zeros, and columns that lie far from it are centred in the copy.  Sums run over a partition that
+does not depend on the number of threads.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.limits cimport INT_MAX
 from libc.math cimport fabs, sqrt
+from libc.string cimport memset
 from scipy.linalg.cython_blas cimport dsyrk
 
 from functools import partial
@@ -24,18 +29,24 @@ from creg._data.moments import Moments
 from creg._data.threads import parallel, pieces, single_blas
 
 cdef enum:
-    ENTRIES = 524_288      # of a block, about
-    LEAST = 128            # columns of a block
-    MOST = 256
+    ENTRIES = 600_000      # of a block, about
+    LEAST = 192            # columns of a block: see blocks.LEAST
+    MOST = 320
+    STRIP = 8              # lines that are summed while they are in cache
 
 cdef double EPSILON = 2.220446049250313e-16
 cdef double SMALL = 1e-200  # squares between these lost nothing to underflow or overflow
 cdef double LARGE = 1e200
+# W d^2 over the centred square above which a column is centred in the copy, or is not read in place
+cdef double FAR = 8
+cdef double HEAVY = 100
 
 
 def outer_products(Storage storage, weights, bint centre, roots, bint standardize,
-                   int n_threads=1):
-    """Moments of dense X and K; None where squares leave the range.
+                   int n_threads=1, bint in_place=False):
+    """Moments of dense X, K, and which share of tr B B' is tr K, whose rounding is that of B B'.
+
+    None where squares leave the range.
 
     Parameters
     ----------
@@ -47,10 +58,12 @@ def outer_products(Storage storage, weights, bint centre, roots, bint standardiz
         f_j >= 0; with `standardize` over the standard deviation of column j.
     n_threads : int
         The result does not depend on it.
+    in_place : bool
+        Let the share fall to 1 / HEAVY; else it is at least 1 / FAR, about.
     """
-    work = _Wide(storage, weights, centre, roots, standardize)
+    work = _Wide(storage, weights, centre, roots, standardize, in_place)
     with np.errstate(over="ignore", invalid="ignore"):
-        K = work.run(n_threads)
+        K, share = work.run(n_threads)
     squares = work.squares
     if not np.isfinite(squares).all():
         storage.verify()
@@ -59,33 +72,39 @@ def outer_products(Storage storage, weights, bint centre, roots, bint standardiz
     if np.any((squares > 0) & ~((squares > SMALL) & (squares < LARGE))):
         return None
     moments = Moments.of_sums(work.means, squares, np.ones(storage.n_features), work.total)
-    return moments, mirrored(K)
+    return moments, K, share
 
 
 cdef class _Wide:
     cdef Storage storage
-    cdef bint centre, standardize
+    cdef bint centre, standardize, in_place
     cdef readonly double total
-    cdef const double[::1] _root, first, ones, roots
+    cdef const double[::1] _root, first, ones, zeros, roots
     cdef const double* root
     cdef double[::1] _means, _squares
     cdef Py_ssize_t step
     cdef list stop
 
-    def __init__(self, Storage storage, weights, bint centre, roots, bint standardize):
+    def __init__(self, Storage storage, weights, bint centre, roots, bint standardize,
+                 bint in_place):
         n, p = storage.shape
+        line = p if storage.layout == DENSE_ROWS else n
+        self.in_place = (
+            in_place and weights is None and not standardize and not storage.is_float32()
+            and line <= storage.stride <= INT_MAX and bool(np.all(np.equal(roots, 1))))
         self.storage, self.centre, self.standardize = storage, centre, standardize
-        self.stop, self.root, self.total = [], NULL, n
+        self.stop, self.total = [], n
+        self._root = np.ones(n)
         row = 0
         if weights is not None:
-            self._root = np.sqrt(weights)
-            self.root, self.total = &self._root[0], float(weights.sum())
+            self._root, self.total = np.sqrt(weights), float(weights.sum())
             row = int(np.argmax(weights > 0))
-        self.first = storage.X[row].astype(np.float64) if centre else np.zeros(p)
-        self.ones, self.roots = np.ones(p), np.ascontiguousarray(roots, dtype=np.float64)
+        self.root = &self._root[0]
+        self.zeros, self.ones = np.zeros(p), np.ones(p)
+        self.first = storage.X[row].astype(np.float64) if centre else self.zeros
+        self.roots = np.ascontiguousarray(roots, dtype=np.float64)
         self._means, self._squares = np.zeros(p), np.zeros(p)
-        self.step = max(<Py_ssize_t> LEAST,
-                        min(<Py_ssize_t> MOST, ENTRIES // max(n, 1) // LEAST * LEAST))
+        self.step = max(<Py_ssize_t> LEAST, min(<Py_ssize_t> MOST, ENTRIES // max(n, 1) // 64 * 64))
 
     @property
     def means(self):
@@ -96,6 +115,7 @@ cdef class _Wide:
         return np.asarray(self._squares)
 
     def run(self, int n_threads):
+        """K, full, and tr K / tr B B'."""
         cdef Py_ssize_t n = self.storage.n_samples, p = self.storage.n_features
         parts = n_parts(self.storage, -(-p // self.step), n * n)
         sums = [np.zeros((n, n)) for _ in range(parts)]
@@ -108,36 +128,126 @@ cdef class _Wide:
                 parallel(tasks, n_threads)
         for part in sums[1:]:
             sums[0] += part
-        return sums[0]
+        K = mirrored(sums[0])
+        before = float(np.trace(K))
+        if self.centre:
+            _project(K, self._root, K @ np.asarray(self._root) / self.total, self.total)
+        return K, float(np.trace(K)) / before if before > 0 else 1.0
 
     def add(self, double[:, ::1] K, Py_ssize_t start, Py_ssize_t stop):
         """Add columns start to stop to K; ends early once another part has failed."""
         cdef Py_ssize_t j, k, n = self.storage.n_samples
         cdef double[::1] block = np.empty(n * min(self.step, max(stop - start, 1)))
-        cdef double[::1] factor = np.empty(self.step)
+        cdef const double* x
+        cdef double[:, ::1] sums = np.empty((2, self.step))
         for j in range(start, stop, self.step):
             if self.stop:
                 return
             k = min(self.step, stop - j)
             with nogil:
-                self.load(j, k, &block[0])
-                if self.storage.layout == DENSE_ROWS:
-                    self.centre_rows(j, k, &block[0], &factor[0])
+                x = self.moderate(j, k, &sums[0, 0], &sums[1, 0]) if self.in_place else NULL
+                if x != NULL:
+                    self.multiply(k, x, self.storage.stride, &K[0, 0])
                 else:
-                    self.centre_columns(j, k, &block[0], &factor[0])
-                self.multiply(k, &block[0], &K[0, 0])
+                    self.load(j, k, &block[0], &sums[0, 0], &sums[1, 0])
+                    self.centre_block(j, k, &block[0], &sums[0, 0], &sums[1, 0])
+                    self.multiply(k, &block[0], k if self.storage.layout == DENSE_ROWS else n,
+                                  &K[0, 0])
             try:
                 PyErr_CheckSignals()
             except BaseException:
                 self.stop.append(True)
                 raise
 
-    cdef void load(self, Py_ssize_t start, Py_ssize_t k, double* block) noexcept nogil:
+    cdef const double* moderate(self, Py_ssize_t start, Py_ssize_t k, double* sums,
+                                double* squares) noexcept nogil:
+        """Where the block is in X, its means and squares known; NULL if a mean is too large."""
+        cdef Py_ssize_t j
+        cdef double d, W = self.total
+        cdef const double* x = <const double*> self.storage.values
+        x += start * (1 if self.storage.layout == DENSE_ROWS else self.storage.stride)
+        if self.storage.layout == DENSE_ROWS:
+            memset(sums, 0, k * sizeof(double))
+            memset(squares, 0, k * sizeof(double))
+            self.row_moments(0, self.storage.n_samples, k, x, self.storage.stride, sums, squares)
+        else:
+            self.column_moments(k, x, self.storage.stride, sums, squares)
+        for j in range(k):
+            d = sums[j] / W if self.centre else 0.0
+            squares[j] -= W * d * d
+            if not (squares[j] > 0 and W * d * d <= HEAVY * squares[j]):
+                return NULL
+            self._means[start + j], self._squares[start + j] = d, squares[j]
+        return x
+
+    cdef void row_moments(self, Py_ssize_t i, Py_ssize_t m, Py_ssize_t k, const double* x,
+                          Py_ssize_t stride, double* sums, double* squares) noexcept nogil:
+        """Add q'b and b'b of columns over rows i to i + m; x: the first of them."""
+        cdef Py_ssize_t stop = i + m
+        while i + 4 <= stop:
+            leaves.creg_four_moments(k, x, stride, self.root + i, sums, squares)
+            x += 4 * stride
+            i += 4
+        if i < stop:
+            leaves.creg_rows_axpy_f64(stop - i, k, x, stride, &self.zeros[0], self.root + i, sums)
+            leaves.creg_rows_square_f64(stop - i, k, x, stride, &self.zeros[0], &self.ones[0],
+                                        &self.ones[0], squares)
+
+    cdef void column_moments(self, Py_ssize_t k, const double* x, Py_ssize_t stride,
+                             double* sums, double* squares) noexcept nogil:
+        cdef Py_ssize_t j, n = self.storage.n_samples
+        for j in range(k):
+            sums[j] = leaves.creg_inner(n, self.root, x)
+            squares[j] = leaves.creg_inner(n, x, x)
+            x += stride
+
+    cdef void load(self, Py_ssize_t start, Py_ssize_t k, double* block, double* sums,
+                   double* squares) noexcept nogil:
+        """B, and of its columns q'b and b'b."""
         cdef Box box
-        box.row, box.row_stop = 0, self.storage.n_samples
-        box.column, box.column_stop = start, start + k
-        box.pitch = k if self.storage.layout == DENSE_ROWS else self.storage.n_samples
-        self.storage.fill(&box, &self.first[0], &self.ones[0], self.root, block)
+        cdef Py_ssize_t m, i = 0, n = self.storage.n_samples
+        box.row, box.row_stop, box.column, box.column_stop = 0, n, start, start + k
+        if self.storage.layout == DENSE_ROWS:
+            box.pitch = k
+            memset(sums, 0, k * sizeof(double))
+            memset(squares, 0, k * sizeof(double))
+            while i < n:
+                m = min(<Py_ssize_t> STRIP, n - i)
+                box.row, box.row_stop = i, i + m
+                self.fill(&box, block + i * k)
+                self.row_moments(i, m, k, block + i * k, k, sums, squares)
+                i += m
+            return
+        box.pitch = n
+        while i < k:
+            m = min(<Py_ssize_t> STRIP, k - i)
+            box.column, box.column_stop = start + i, start + i + m
+            self.fill(&box, block + i * n)
+            self.column_moments(m, block + i * n, n, sums + i, squares + i)
+            i += m
+
+    cdef void fill(self, const Box* box, double* block) noexcept nogil:
+        self.storage.fill(box, &self.first[0], &self.ones[0], self.root, block)
+
+    cdef void centre_block(self, Py_ssize_t start, Py_ssize_t k, double* block, double* sums,
+                           double* squares) noexcept nogil:
+        """Means and squares of columns; B times diag(f), far columns centred."""
+        cdef Py_ssize_t j, step = 1, line = self.storage.n_samples
+        cdef double d, f, square, W = self.total
+        if self.storage.layout == DENSE_ROWS:
+            step, line = k, 1
+        for j in range(k):
+            square = squares[j]
+            if self.centre:
+                d = sums[j] / W
+                square -= W * d * d
+                if not square * FAR > W * d * d:
+                    square = self.less(d, block + j * line, step)
+                self._means[start + j] = self.first[start + j] + d
+            self._squares[start + j] = square
+            f = self.factor_of(start + j)
+            if f != 1:
+                self.times(f, block + j * line, step)
 
     cdef double factor_of(self, Py_ssize_t j) noexcept nogil:
         """f_j, 0 for a constant column."""
@@ -146,59 +256,36 @@ cdef class _Wide:
             return 0.0
         return self.roots[j] * sqrt(self.total) / size if self.standardize else self.roots[j]
 
-    cdef void centre_columns(self, Py_ssize_t start, Py_ssize_t k, double* block,
-                             double* factor) noexcept nogil:
-        cdef Py_ssize_t i, j, n = self.storage.n_samples
-        cdef double d, f
-        for j in range(k):
-            d = 0
-            if self.centre:
-                if self.root == NULL:
-                    d = leaves.creg_sum(n, block) / self.total
-                else:
-                    d = leaves.creg_inner(n, self.root, block) / self.total
-                self._means[start + j] = self.first[start + j] + d
-            self._squares[start + j] = leaves.creg_less(n, d, self.root, block)
-            f = self.factor_of(start + j)
-            if f != 1:
-                for i in range(n):
-                    block[i] *= f
-            block += n
+    cdef double less(self, double d, double* column, Py_ssize_t step) noexcept nogil:
+        """b - d q over b, and its square."""
+        cdef Py_ssize_t i
+        cdef double square = 0
+        for i in range(self.storage.n_samples):
+            column[i * step] -= d * self.root[i]
+            square += column[i * step] * column[i * step]
+        return square
 
-    cdef void centre_rows(self, Py_ssize_t start, Py_ssize_t k, double* block,
-                          double* factor) noexcept nogil:
-        cdef Py_ssize_t i, j, n = self.storage.n_samples
-        cdef double* mean = &self._means[start]
-        cdef double* square = &self._squares[start]
-        cdef double r
-        cdef bint all_ones = True
-        if self.centre:
-            for i in range(n):
-                r = self.root[i] if self.root != NULL else 1.0
-                leaves.creg_add(k, r, block + i * k, mean)
-            for j in range(k):
-                mean[j] /= self.total
-        for i in range(n):
-            r = self.root[i] if self.root != NULL else 1.0
-            leaves.creg_row_less(k, r, mean, block + i * k, square)
-        for j in range(k):
-            mean[j] += self.first[start + j]
-            factor[j] = self.factor_of(start + j)
-            all_ones &= factor[j] == 1
-        if not all_ones:
-            for i in range(n):
-                _times(k, factor, block + i * k)
+    cdef void times(self, double f, double* column, Py_ssize_t step) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(self.storage.n_samples):
+            column[i * step] *= f
 
-    cdef void multiply(self, Py_ssize_t count, double* block, double* K) noexcept nogil:
-        cdef int n = <int> self.storage.n_samples, k = <int> count
-        cdef int ld = k if self.storage.layout == DENSE_ROWS else n
+    cdef void multiply(self, Py_ssize_t count, const double* block, Py_ssize_t stride,
+                       double* K) noexcept nogil:
+        cdef int n = <int> self.storage.n_samples, k = <int> count, ld = <int> stride
         cdef double one = 1
         cdef char trans = b"T" if self.storage.layout == DENSE_ROWS else b"N"
         cdef char lower = b"L"
-        dsyrk(&lower, &trans, &n, &k, &one, block, &ld, &one, K, &n)
+        dsyrk(&lower, &trans, &n, &k, &one, <double*> block, &ld, &one, K, &n)
 
 
-cdef void _times(Py_ssize_t k, const double* factor, double* row) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(k):
-        row[j] *= factor[j]
+cdef _project(double[:, ::1] K, const double[::1] q, const double[::1] h, double W):
+    """K - h q' - q h' + (q'h / W) q q' over K, for h = K q / W."""
+    cdef Py_ssize_t i, n = K.shape[0]
+    cdef double a
+    cdef double[::1] g = np.subtract(h, np.asarray(q) * (0.5 * float(np.dot(q, h)) / W))
+    with nogil:
+        for i in range(n):
+            a = -q[i]
+            leaves.creg_add(n, -g[i], &q[0], &K[i, 0])
+            leaves.creg_add(n, a, &g[0], &K[i, 0])

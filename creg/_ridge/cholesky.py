@@ -77,9 +77,10 @@ def _factor_by_blocks(A: Float) -> None:
 
 def _at_unit_diagonal(A: Float, diagonal: Float) -> Float:
     """A + diag(diagonal), scaled from both sides to a unit diagonal, over A; the scales."""
-    scales = 1.0 / np.sqrt(A.diagonal() + diagonal)
-    if not np.all(np.isfinite(scales)):
+    diagonal = A.diagonal() + diagonal
+    if not np.all((diagonal > 0) & (diagonal < np.inf)):
         raise Unreliable
+    scales = 1.0 / np.sqrt(diagonal)
     A *= scales[:, None]
     A *= scales
     np.fill_diagonal(A, 1.0)
@@ -222,18 +223,24 @@ class Dual:
     """The equations in sample space.
 
     `outer` is S^1/2 (X - 1 mean') V^-1 (X - 1 mean')' S^1/2 where it is known, to be kept (of
-    columns divided by their deviations where standardised).
+    columns divided by their deviations where standardised), `kept` the share of what it was made
+    from, as its rounding goes.
     """
 
-    def __init__(self, system: RidgeSystem, outer: Float | None = None) -> None:
+    def __init__(self, system: RidgeSystem, outer: Float | None = None, kept: float = 1.0) -> None:
         self.system = system
         self._outer = outer
         self.projection = Projection(system)
         penalised = self.projection.penalised
         self.smallest = float(system.sigma[penalised].min())
-        self.inverse = np.zeros((system.n_columns, 1))
-        self.inverse[penalised, 0] = (self.smallest / system.sigma[penalised]) ** 2
-        self.left = 1.0  # share of trace K that the projection leaves: what rounding is worse by
+        root = np.zeros((system.n_columns, 1))
+        np.divide(self.smallest, system.sigma[:, None], out=root, where=system.sigma[:, None] > 0)
+        # 1 / v_j, and how long the vectors of it and of its square roots are
+        self.inverse = root * root
+        self.lengths = float(np.linalg.norm(self.inverse)), float(np.linalg.norm(root))
+        self.root_inverse = root
+        # share of trace K that projections leave: what rounding is worse by
+        self.left = kept if outer is not None else 1.0
         self._gram: Float | None = None
 
     def at(self, alpha: float, make: Callable[[Float], Factor], last: bool) -> "DualAt":
@@ -263,7 +270,7 @@ class Dual:
         if projection.free.size:
             before = float(np.trace(K))
             projection.off_both_sides(K)
-            self.left = float(np.trace(K)) / before
+            self.left *= float(np.trace(K)) / before
         # eigenvectors that no right-hand side holds: any eigenvalue will do
         level = float(np.trace(K)) / K.shape[0] or 1.0
         N = projection.basis
@@ -293,12 +300,11 @@ class DualAt:
 
     def _check_cancellation(self, W: Float, u: Float) -> None:
         """Z'S^1/2 u loses what u has off the span of Z: much at a small alpha and a poor fit."""
-        inverse = self._dual.inverse[self._dual.projection.penalised]
-        W = W[self._dual.projection.penalised]
         lost = 2 * EPS * np.linalg.norm(u, axis=0)
-        for metric in (1.0, 1.0 / np.sqrt(inverse)):
-            length = np.linalg.norm(metric * W, axis=0)
-            if np.any(lost * np.linalg.norm(metric * inverse) > REFINED * length):
+        root = self._dual.root_inverse
+        scaled = np.divide(W, root, out=np.zeros_like(W), where=root > 0)
+        for V, inverse in zip((W, scaled), self._dual.lengths, strict=True):
+            if np.any(lost * inverse > REFINED * np.sqrt(np.einsum("ij,ij->j", V, V))):
                 raise Unreliable
 
     def solve(self, Y: Float) -> Float:

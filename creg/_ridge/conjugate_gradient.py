@@ -27,6 +27,9 @@ PROBE = 4  # steps of each variant before one of them is chosen
 # of what is large in few columns, by a factor of 3 where it is slower afterwards, of 15 where not.
 MARGIN = 5.0
 WIDTH = 8  # targets at once, sparse X
+EVEN = 4.0  # ratio of diagonal entries up to which scaling them to one is not worth a probe
+CACHED = 80_000  # features from which vectors of them leave the cache
+TO_CONVERT = 12  # steps that a copy by rows takes back, one pass for two
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,11 @@ def conjugate_gradient(
         part = Y if todo.size == count else Y[:, todo]
         target, budget = tol * null[todo], max_iter - n_iter[todo]
         if fresh:
-            method = _best_variant if variants and start is None else _plain
-            change, steps = method(equations, system, gradient[:, todo], target, budget)
+            if variants and start is None:
+                found = _best_variant(equations, system, part, gradient[:, todo], target, budget)
+            else:
+                found = _plain(equations, system, gradient[:, todo], target, budget)
+            change, steps = found
             x[:, todo] += change
         else:
             x[:, todo], steps = _run(equations, part, x[:, todo], target, budget)
@@ -196,29 +202,59 @@ def _plain(
 def _best_variant(
     equations: _Equations,
     system: RidgeSystem,
+    Y: Float,
     gradient: Float,
     target: Float,
     budget: NDArray[np.intp],
 ) -> tuple[Float, NDArray[np.intp]]:
-    """The same, with the columns scaled to a unit diagonal where PROBE steps say so."""
+    """The same, with the columns scaled to a unit diagonal where PROBE steps say so.
+
+    In sample space where that is much the smaller one and the other's vectors leave the cache.
+    """
     if not system.view.storage.issparse:
         return _plain(equations, system, gradient, target, budget)
+    if Y.shape[1] == 1 and _sample_space_pays(equations, system):
+        small = SampleSpace(equations, system, Y)
+        small.until(target, budget)
+        return small.x, small.n_iter
     x, steps = np.empty_like(gradient), np.empty(gradient.shape[1], dtype=np.intp)
     for members in _groups(system, gradient.shape[1]):
         part, goal, most = gradient[:, members], target[members], budget[members]
         run = Variant(equations, system, part, jacobi=False)
         run.until(goal, np.minimum(most, PROBE))
         taken = np.zeros_like(run.n_iter)
+        if _steps_left(run, goal) > TO_CONVERT and not system.view.storage.is_row_layout:
+            run.by_rows()
         # a fifth of the way in the probe's steps: the rest is soon done
         if np.any(run.norm > (goal * run.first**4) ** 0.2) and np.all(most > 8 * PROBE):
             other = Variant(equations, system, part, jacobi=True)
-            other.until(goal, np.full(len(goal), PROBE, dtype=np.intp))
-            if MARGIN * np.max(other.norm / run.first) < np.max(run.norm / run.first):
-                run, other = other, run
-            taken = other.n_iter
+            if other.spread > EVEN:
+                if run.converted:
+                    other.by_rows()
+                other.until(goal, np.full(len(goal), PROBE, dtype=np.intp))
+                if MARGIN * np.max(other.norm / run.first) < np.max(run.norm / run.first):
+                    run, other = other, run
+                taken = other.n_iter
         run.until(goal, most - taken)
         x[:, members], steps[members] = run.x, run.n_iter + taken
     return x, steps
+
+
+def _sample_space_pays(equations: _Equations, system: RidgeSystem) -> bool:
+    """Whether vectors of the rows are worth the steps, a fifth more, that they take."""
+    n, p = system.view.n_samples, system.view.n_features
+    small = 2 * n <= system.n_columns
+    by_columns = not system.view.storage.is_row_layout
+    D = equations.penalty
+    return bool(small and (by_columns or p > CACHED) and D[0, 0] > 0 and np.all(D[0, 0] == D))
+
+
+def _steps_left(run: "Variant", goal: Float) -> float:
+    """Steps to be expected, by the rate of those taken."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        done, left = np.log(run.first / run.norm), np.log(run.norm / goal)
+        steps = np.where(done > 0, run.n_iter * left / done, np.inf)
+    return float(np.max(np.where(run.norm > goal, steps, 0.0)))
 
 
 def _groups(system: RidgeSystem, count: int) -> list[slice]:
@@ -239,19 +275,28 @@ class Variant:
         self._system = system
         scales, D = equations.scales[:, 0], equations.penalty[:, 0]
         self._factor, measure = np.ones_like(scales), None
+        self.spread, self.converted = 1.0, False
         if jacobi:
-            self._factor = 1 / np.sqrt(scales**2 * system.view.norm2[system.columns] + D)
-            measure = self._spread(1 / self._factor**2, 0.0)
-        width = gradient.shape[1]
-        multiplier = self._spread(self._factor * scales, 0.0)
-        self._product = NormalProduct(system.view, multiplier, False, width)
+            diagonal = scales**2 * system.view.norm2[system.columns] + D
+            self.spread = float(diagonal.max() / diagonal.min())
+            self._factor = 1 / np.sqrt(diagonal)
+            measure = system.spread(1 / self._factor**2, 0.0)
+        self._multiplier = system.spread(self._factor * scales, 0.0)
+        self._width = gradient.shape[1]
+        self._product = NormalProduct(system.view, self._multiplier, False, self._width)
         self._run = ConjugateGradients(
             self._product,
-            self._spread(self._factor**2 * D, 1.0),
-            self._spread(self._factor[:, None] * gradient, 0.0),
+            system.spread(self._factor**2 * D, 1.0),
+            system.spread(self._factor[:, None] * gradient, 0.0),
             measure,
         )
         self.first = self.norm
+
+    def by_rows(self) -> None:
+        """Go on with a copy of sparse X by rows, read once a step."""
+        view, self.converted = self._system.view_by_rows, True
+        self._product = NormalProduct(view, self._multiplier, False, self._width)
+        self._run.take_over(self._product)
 
     def until(self, target: Float, budget: NDArray[np.intp]) -> None:
         """Steps until each norm is at most its target, `budget` of them in all at most."""
@@ -274,13 +319,38 @@ class Variant:
         """(n_columns, t)."""
         return self._factor[:, None] * np.asarray(self._run.x)[self._system.columns]
 
-    def _spread(self, values: Float, elsewhere: float) -> Float:
-        system = self._system
-        if system.every_column:
-            return values
-        out = np.full((system.view.n_features, *values.shape[1:]), elsewhere)
-        out[system.columns] = values
-        return out
+
+class SampleSpace:
+    """Conjugate gradients for (S^1/2 Z T^2 Z'S^1/2 + d I) u = S^1/2 y, x = T Z'S^1/2 u.
+
+    For D = d I, sparse X and one target.  The norm is that of the gradient at x, T Z'S^1/2 r for
+    the residual r here.
+    """
+
+    def __init__(self, equations: _Equations, system: RidgeSystem, Y: Float) -> None:
+        self._system, self._equations = system, equations
+        view, order = system.view_by_counts
+        multiplier = system.spread(equations.scales[:, 0], 0.0)[order]
+        self._product = NormalProduct(view, multiplier, True)
+        shift = np.full(system.view.n_samples, equations.penalty[0, 0])
+        target = system.times_root_weights(Y.copy(order="F"))
+        self._run = ConjugateGradients(self._product, shift, target, None, True)
+
+    def until(self, target: Float, budget: NDArray[np.intp]) -> None:
+        """Steps until the norm is at most its target, `budget` of them at most."""
+        with self._product.threads(self._system.n_threads):
+            self._run.run(target, budget)
+        self._system.reads += int(self.n_iter[0]) + 1
+
+    @property
+    def n_iter(self) -> NDArray[np.intp]:
+        return self._run.n_iter
+
+    @property
+    def x(self) -> Float:
+        """(n_columns, 1)."""
+        u = self._system.over_root_weights(np.array(self._run.x))
+        return self._equations.scales * self._system.correlations(u, overwrite=True)
 
 
 def _run(

@@ -7,7 +7,7 @@ CG-based methods for Tikhonov-Phillips regularization" (SIAM J. Sci. Comput. 20,
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport fabs, sqrt
+from libc.math cimport INFINITY, fabs, sqrt
 
 import numpy as np
 
@@ -30,6 +30,9 @@ cdef class ConjugateGradients:
     B : ndarray of shape (size, width)
     measure : ndarray of shape (size,), optional
         The norms below are sqrt(sum_j measure_j g_j^2); ones by default.
+    energy : bool
+        For width 1 and a constant D: they are sqrt(g'A g).  As directions are conjugate and
+        g_k = d_k - beta d_(k-1), that is (d'(A + D)d)_k + beta^2 (d'(A + D)d)_(k-1) - g'D g.
 
     Attributes
     ----------
@@ -49,9 +52,10 @@ cdef class ConjugateGradients:
     cdef double[::1] squared, measured, curvature, noise
     cdef Py_ssize_t[::1] steps
     cdef unsigned char[::1] running
-    cdef bint begun
+    cdef bint begun, energy
+    cdef double beta, last, goal   # energy: of the step before, and the norm to stop at
 
-    def __init__(self, NormalProduct product, D, B, measure=None):
+    def __init__(self, NormalProduct product, D, B, measure=None, bint energy=False):
         cdef int width = product.width
         self.product, self.width, self.size = product, width, product.size
         self.D = np.ascontiguousarray(D, dtype=np.float64)
@@ -67,6 +71,13 @@ cdef class ConjugateGradients:
         self.running = np.ones(width, dtype=np.uint8)
         self.measure_gradient()
         self.noise = np.square(NOISE) * np.asarray(self.squared)
+        self.energy = energy and width == 1
+        if self.energy:  # known once the first product is
+            self.measured[0] = INFINITY
+
+    def take_over(self, NormalProduct product):
+        """Go on with another product that does the same."""
+        self.product = product
 
     @property
     def norm(self):
@@ -93,6 +104,7 @@ cdef class ConjugateGradients:
         cdef Py_ssize_t _
         cdef int k
         cdef bint any_left
+        self.goal = target[0]
         for _ in range(count):
             any_left = False
             for k in range(self.width):
@@ -159,6 +171,12 @@ cdef class ConjugateGradients:
         cdef double curvature, length, beta, old = self.squared[0]
         self.product.apply(d, NULL, q, &curvature)
         curvature += leaves.creg_square_f64(size, 1.0, d, 0.0, &self.D[0])
+        if self.energy:
+            self.measured[0] = max(
+                curvature + self.beta * self.beta * self.last - self.D[0] * old, 0.0)
+            if sqrt(self.measured[0]) <= self.goal:
+                return False
+            self.last = curvature
         length = old / curvature if curvature > 0 else 0.0
         if not length > 0:
             self.noise[0] = old
@@ -168,7 +186,7 @@ cdef class ConjugateGradients:
             x[j] += length * d[j]
             g[j] -= length * (q[j] + self.D[j] * d[j])
         self.measure_gradient()
-        beta = self.squared[0] / old
+        beta = self.beta = self.squared[0] / old
         for j in range(size):
             d[j] = g[j] + beta * d[j]
         return True
@@ -177,11 +195,11 @@ cdef class ConjugateGradients:
         cdef Py_ssize_t j
         cdef int k, T = self.width
         cdef double v
-        for k in range(T):
-            self.squared[k] = self.measured[k] = 0
         if T == 1:
             self.measure_one()
             return
+        for k in range(T):
+            self.squared[k] = self.measured[k] = 0
         for j in range(self.size):
             for k in range(T):
                 v = self.g[j, k] * self.g[j, k]
@@ -191,6 +209,8 @@ cdef class ConjugateGradients:
     cdef void measure_one(self) noexcept nogil:
         cdef const double* g = &self.g[0, 0]
         self.squared[0] = leaves.creg_inner(self.size, g, g)
+        if self.energy:
+            return
         self.measured[0] = self.squared[0]
         if self.measure != NULL:
             self.measured[0] = leaves.creg_square_f64(self.size, 1.0, g, 0.0, self.measure)

@@ -212,7 +212,8 @@ def _singular(
     kept = values > EPS * max(n, m) * values[0]
     shift = shifts[which]
     square = (values * values)[:, None]
-    damped = np.where(kept[:, None], 1.0 / (square + shift), 0.0)
+    damped = np.zeros((values.size, shift.size))
+    np.divide(1.0, square + shift, out=damped, where=kept[:, None])
     for k in range(Y.shape[1]):
         fits.W[:, k, which] = (T[:, None] * Q) @ ((values * c[:, k])[:, None] * damped)
         gain = square * damped * damped * (square + 2 * shift)
@@ -319,7 +320,8 @@ class Shifted:
     def _in_sample_space(self, tol: float, max_iter: int) -> NDArray[np.intp]:
         """On the relative residual there, which late in a run is the larger one."""
         system = self.system
-        product = NormalProduct(system.view, self._spread(self.T), True)
+        view, order = system.view_by_counts
+        product = NormalProduct(view, self._spread(self.T)[order], True)
         target = system.times_root_weights(self.y.copy())[:, 0]
         run = ShiftedConjugateGradients(product, self.shifts, target)
         with product.threads(system.n_threads):

@@ -26,6 +26,9 @@ def solve_small(view: DesignView, y: Float, alpha: float) -> tuple[Float, float]
     if not np.abs(r).max() > CONSTANT * abs(mean):
         return None
     scale = view.scale
+    largest = float(scale.max())
+    if not alpha * largest * largest < np.inf:
+        return None
     penalty = (alpha * scale) * scale
     A = narrow_gram(view).copy()
     size = A.shape[0]

@@ -36,6 +36,8 @@ class RidgeSolver:
     n_threads : int
     gram : (n_features, n_features) or (n_samples, n_samples), optional
         What `Primal` or `Dual` may be given, in the smaller dimension; it is overwritten.
+    kept : float
+        The rounding of an outer `gram` is that of a matrix 1 / kept as large.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class RidgeSolver:
         standardize: bool,
         n_threads: int,
         gram: Float | None = None,
+        kept: float = 1.0,
     ) -> None:
         self.view = view
         self.n_threads = n_threads
@@ -53,7 +56,7 @@ class RidgeSolver:
         if penalty_weights is not None:
             left_out = np.where(penalty_weights == np.inf, np.inf, 1.0)
             self._unpenalised = RidgeSystem(view, left_out, standardize, n_threads)
-        self._gram = gram
+        self._gram, self._kept = gram, kept
         self._outer = view.n_samples <= view.n_features
         self._equations: dict[int, Primal | Dual] = {}
 
@@ -80,7 +83,7 @@ class RidgeSolver:
         if found is None:
             known = self._gram if system is self._penalised else None
             if system.view.n_samples <= system.n_columns:
-                found = Dual(system, known if self._outer else None)
+                found = Dual(system, known if self._outer else None, self._kept)
             else:
                 found = Primal(system, None if self._outer else known)
             self._equations[id(system)], self._gram = found, None

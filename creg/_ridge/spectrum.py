@@ -152,7 +152,8 @@ def _wide(system: RidgeSystem, alpha: float, Y: Float) -> Float:
         penalty = (alpha * smallest) * smallest
         Q, U, values = row_space(A)
         kept = values > EPS * max(A.shape) * values[0]
-        damped = np.where(kept, values / (values**2 + penalty), 0.0)[:, None]
+        damped = np.zeros((values.size, 1))
+        np.divide(values, values**2 + penalty, out=damped[:, 0], where=kept)
         W[which] = (smallest / sigma)[:, None] * (Q @ (damped * (U.T @ target)))
     return projection.complete(system, W, Y)
 

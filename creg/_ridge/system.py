@@ -17,6 +17,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
+from creg._data.storage import Storage
 
 Float = NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)
@@ -71,7 +72,6 @@ class RidgeSystem:
         self.sigma = self.unit
         if penalty_weights is not None:
             self.sigma = np.sqrt(penalty_weights[self.columns]) * self.unit
-        self._by_rows: sparse.csr_array | None = None
 
     @property
     def n_columns(self) -> int:
@@ -82,9 +82,46 @@ class RidgeSystem:
         """S^1/2, (n_samples,); made on use, as the Gram matrix comes first."""
         return None if self.view.weights is None else np.sqrt(self.view.weights)
 
+    @cached_property
+    def sparse_rows(self) -> sparse.csr_array:
+        """Sparse X by rows."""
+        return sparse.csr_array(self.view.storage.X)
+
+    @cached_property
+    def view_by_rows(self) -> DesignView:
+        """The view of sparse X by rows."""
+        return self.view.of(Storage(self.sparse_rows))
+
+    @cached_property
+    def view_by_counts(self) -> tuple[DesignView, NDArray[np.intp]]:
+        """The view of sparse X in columns of ascending counts, and their order.
+
+        Loops over short columns are as fast as their ends can be foretold.
+        """
+        X, p = self.view.storage.X, self.view.n_features
+        if self.view.storage.is_row_layout:
+            indices = X.indices[: X.nnz]
+            order = np.argsort(np.bincount(indices, minlength=p), kind="stable")
+            rank = np.empty(p, dtype=indices.dtype)
+            rank[order] = np.arange(p)
+            X = sparse.csr_array((X.data[: X.nnz], rank[indices], X.indptr), shape=X.shape).tocsc()
+        else:
+            order = np.argsort(np.diff(X.indptr), kind="stable")
+            X = sparse.csc_array(X)[:, order]
+        return self.view.of(Storage(X), order), order
+
+    def spread(self, values: Float, elsewhere: float) -> Float:
+        """Of the columns that take part, over all features: (n_features, ...)."""
+        if self.every_column:
+            return values
+        out = np.full((self.view.n_features, *values.shape[1:]), elsewhere)
+        out[self.columns] = values
+        return out
+
     def penalty(self, alpha: float) -> Float:
         """alpha sigma^2, without overflow on the way and at most 1e300."""
-        return np.minimum((alpha * self.sigma) * self.sigma, 1e300)
+        with np.errstate(over="ignore"):
+            return np.minimum((alpha * self.sigma) * self.sigma, 1e300)
 
     def rank_tolerance(self) -> float:
         """Singular values of the columns at unit norm below it, relatively, are rounding of X."""
@@ -131,12 +168,7 @@ class RidgeSystem:
     def rows(self, start: int, stop: int) -> Float:
         """Rows of S^1/2 Z over the columns that take part, dense, new."""
         X = self.view.storage.X
-        if sparse.issparse(X):
-            if self._by_rows is None:
-                self._by_rows = X.tocsr()
-            part = self._by_rows[start:stop].toarray()
-        else:
-            part = X[start:stop]
+        part = self.sparse_rows[start:stop].toarray() if sparse.issparse(X) else X[start:stop]
         if not self.every_column:
             part = part[:, self.columns]
         return self._to_kernel_units(part, slice(None), slice(start, stop))

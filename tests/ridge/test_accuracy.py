@@ -1,0 +1,142 @@
+"""Ridge where columns lie far from zero, or apart in size, against extended precision."""
+
+import warnings
+
+import numpy as np
+import pytest
+from ridge_reference import least_squares, ridge
+
+from creg._data.storage import Storage
+from creg._problem import Options, Penalty
+from creg._ridge_problem import solve_ridge
+
+
+def fit(X, y, alpha, solver, s=None):
+    solution = solve_ridge(
+        Storage(X),
+        y[:, None],
+        np.array([alpha]),
+        sample_weight=s,
+        fit_intercept=True,
+        penalty=Penalty(l1_ratio=0.0, weights=None),
+        options=Options(tol=1e-13, max_iter=None, solver=solver),
+    )[0]
+    return solution.dense(X.shape[1]), solution
+
+
+def truth(X, y, alpha, s=None):
+    """Of columns less their first row, an exact difference where they are far from zero."""
+    return ridge(X - X[0], y[:, None], [alpha], s=s)[0][:, 0].astype(float)
+
+
+def wide_truth(X, y, alpha, s=None):
+    """The same from the equations in sample space."""
+    s = np.ones(len(X), np.longdouble) if s is None else s.astype(np.longdouble)
+    Z = (X - X[np.argmax(s > 0)]).astype(np.longdouble)
+    Z = np.sqrt(s)[:, None] * (Z - s @ Z / s.sum())
+    eta = np.sqrt(s) * (y - s @ y / s.sum())
+    u = least_squares(Z @ Z.T + alpha * np.eye(len(X)), eta[:, None])
+    return (Z.T @ u)[:, 0].astype(float)
+
+
+def correlated(n, p, *, trend=False, seed=0):
+    """Columns of standard deviation about 1 whose correlations have a condition of about 1e5."""
+    rng = np.random.default_rng([seed, n, p])
+    Q = np.linalg.qr(rng.normal(size=(p, p)))[0]
+    X = rng.normal(size=(n, p)) @ (Q * np.geomspace(1, 3e-3, p)) @ Q.T
+    X /= X.std(axis=0)
+    if trend:
+        X += np.linspace(-2, 2, n)[:, None] * rng.choice([-1, 1], p)
+    return X, X[:, :4] @ rng.normal(size=4) + rng.normal(size=n)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1e2, 1e4, 1e6, 1e8, 1e10, 1e12])
+@pytest.mark.parametrize("trend", [False, True])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_tall_means(order, trend, ratio):
+    X, y = correlated(3000, 20, trend=trend)
+    X = np.asarray(X + ratio * np.random.default_rng(1).uniform(0.5, 1, 20), order=order)
+    expected = truth(X, y, 0.1)
+    for solver in ("cholesky", "eigen"):
+        found, solution = fit(X, y, 0.1, solver)
+        assert solution.method == solver
+        assert np.linalg.norm(found - expected) < 1e-10 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 5.0, 1e2, 1e4, 1e6, 1e8, 1e10, 1e12])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_wide_means(weighted, order, ratio):
+    X, y = correlated(1700, 30)
+    X, y = np.asarray((X + ratio).T, order=order), y[:30]
+    s = np.random.default_rng(2).choice([0.0, 1.0, 2.0], 30) if weighted else None
+    expected = wide_truth(X, y, 0.1, s)
+    found, solution = fit(X, y, 0.1, "cholesky", s)
+    assert solution.method == "cholesky"
+    assert np.linalg.norm(found - expected) < 1e-10 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("n", [2560, 20_000])
+@pytest.mark.parametrize("far", [1e2, 1e3])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_sample_of_rows_that_misleads(order, far, n):
+    # all rows that a shift may be taken from lie far from the others
+    X, y = correlated(n, 8)
+    starts = np.linspace(0, n - 8, 16).astype(int)
+    rows = (starts[:, None] + np.arange(8)).ravel()
+    X[rows] += far * np.random.default_rng(3).uniform(0.5, 1, 8)
+    X = np.asarray(X, order=order)
+    expected = truth(X, y, 0.1)
+    found, _ = fit(X, y, 0.1, "cholesky")
+    assert np.linalg.norm(found - expected) < 1e-10 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_first_row_that_misleads(order):
+    X, y = correlated(1700, 30)
+    X, y = X.T.copy(), y[:30]
+    X[0] += 1e3
+    expected = wide_truth(X[::-1], y[::-1], 0.1)
+    found, _ = fit(np.asarray(X, order=order), y, 0.1, "cholesky")
+    assert np.linalg.norm(found - expected) < 1e-9 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("shape", [(60, 12), (420, 120)])
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "eigen"])
+@pytest.mark.parametrize("digits", [100, 150])
+def test_columns_apart_in_size(digits, solver, shape):
+    rng = np.random.default_rng(4)
+    scale = 10.0 ** rng.uniform(-digits, digits, shape[1])
+    X, y = rng.normal(size=shape) * scale, rng.normal(size=shape[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for alpha in (1.0, 1e-150):
+            found, _ = fit(X, y, alpha, solver)
+            expected = ridge(X, y[:, None], [alpha])[0][:, 0]
+            size = np.abs(expected) * scale
+            error = np.abs(found - expected) * scale
+            assert np.max(error) < 1e-9 * np.max(size)
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "eigen"])
+@pytest.mark.parametrize("shape", [(60, 12), (12, 60)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_no_warning_at_any_size(order, shape, solver):
+    rng = np.random.default_rng(5)
+    v = np.where(rng.random(shape[1]) < 0.2, 0.0, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for digits in (100, 250, 300):
+            X = rng.normal(size=shape) * 10.0 ** rng.uniform(-digits, digits, shape[1])
+            for weights in (None, v):
+                for alpha in (1.0, 1e-200, 0.0):
+                    solution = solve_ridge(
+                        Storage(np.asarray(X, order=order)),
+                        rng.normal(size=(shape[0], 1)),
+                        np.array([alpha]),
+                        sample_weight=None,
+                        fit_intercept=True,
+                        penalty=Penalty(l1_ratio=0.0, weights=weights),
+                        options=Options(tol=1e-8, max_iter=None, solver=solver),
+                    )[0]
+                    assert np.isfinite(solution.dense(shape[1])).all()
