@@ -228,8 +228,7 @@ cdef class NarrowSolver:
                     k += 1
                     indptr[k] = indptr[k - 1] + size
                     going = size <= most
-            PyErr_CheckSignals()
-            check_stopped()
+            self.active.gram.signals.raise_caught()
         size = indptr[k]
         return (indptr.base[:k + 1], indices.base[:size].copy(), values.base[:size].copy(),
                 facts.base[:k])

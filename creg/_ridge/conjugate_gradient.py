@@ -28,7 +28,6 @@ PROBE = 4  # steps of each variant before one of them is chosen
 MARGIN = 5.0
 WIDTH = 8  # targets at once, sparse X
 EVEN = 4.0  # ratio of diagonal entries up to which scaling them to one is not worth a probe
-CACHED = 80_000  # features from which vectors of them leave the cache
 TO_CONVERT = 12  # steps that a copy by rows takes back, one pass for two
 
 
@@ -209,7 +208,7 @@ def _best_variant(
 ) -> tuple[Float, NDArray[np.intp]]:
     """The same, with the columns scaled to a unit diagonal where PROBE steps say so.
 
-    In sample space where that is much the smaller one and the other's vectors leave the cache.
+    In sample space where that is much the smaller one and X is stored by columns.
     """
     if not system.view.storage.issparse:
         return _plain(equations, system, gradient, target, budget)
@@ -242,11 +241,10 @@ def _best_variant(
 
 def _sample_space_pays(equations: _Equations, system: RidgeSystem) -> bool:
     """Whether vectors of the rows are worth the steps, a fifth more, that they take."""
-    n, p = system.view.n_samples, system.view.n_features
-    small = 2 * n <= system.n_columns
+    small = 2 * system.view.n_samples <= system.n_columns
     by_columns = not system.view.storage.is_row_layout
     D = equations.penalty
-    return bool(small and (by_columns or p > CACHED) and D[0, 0] > 0 and np.all(D[0, 0] == D))
+    return bool(small and by_columns and D[0, 0] > 0 and np.all(D[0, 0] == D))
 
 
 def _steps_left(run: "Variant", goal: Float) -> float:

@@ -94,21 +94,15 @@ class RidgeSystem:
 
     @cached_property
     def view_by_counts(self) -> tuple[DesignView, NDArray[np.intp]]:
-        """The view of sparse X in columns of ascending counts, and their order.
+        """The view of sparse X, stored columns in the order of ascending counts, and their order.
 
         Loops over short columns are as fast as their ends can be foretold.
         """
-        X, p = self.view.storage.X, self.view.n_features
+        X = self.view.storage.X
         if self.view.storage.is_row_layout:
-            indices = X.indices[: X.nnz]
-            order = np.argsort(np.bincount(indices, minlength=p), kind="stable")
-            rank = np.empty(p, dtype=indices.dtype)
-            rank[order] = np.arange(p)
-            X = sparse.csr_array((X.data[: X.nnz], rank[indices], X.indptr), shape=X.shape).tocsc()
-        else:
-            order = np.argsort(np.diff(X.indptr), kind="stable")
-            X = sparse.csc_array(X)[:, order]
-        return self.view.of(Storage(X), order), order
+            return self.view, np.arange(self.view.n_features)
+        order = np.argsort(np.diff(X.indptr), kind="stable")
+        return self.view.of(Storage(sparse.csc_array(X)[:, order]), order), order
 
     def spread(self, values: Float, elsewhere: float) -> Float:
         """Of the columns that take part, over all features: (n_features, ...)."""
