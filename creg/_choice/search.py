@@ -90,8 +90,7 @@ def search(rounds: Rounds, asked: Asked, folds: Sequence[Fold], progress: Progre
     if progress is not None and progress.shown:
         count = (1 + len(folds)) * asked.n_alphas * len(asked.ratios)
         watch = partial(_show, progress, count)
-    each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // asked.n_jobs))
-    fits = _Fits(rounds, asked, folds, replace(rounds, options=each), watch)
+    fits = _Fits(rounds, asked, folds, watch)
     results: list[Any] = [None] * (1 + len(folds))
     tasks: list[Callable[[], list[Any]]] = [partial(fits.solve, group) for group in fits.groups]
     for group, solved in zip(fits.groups, parallel(tasks, asked.n_jobs), strict=True):
@@ -121,20 +120,20 @@ class _Fits:
     """Number 0 is all rows, the others are the training sets of the folds."""
 
     def __init__(
-        self, rounds: Rounds, asked: Asked, folds: Sequence[Fold], each: Rounds,
-        watch: Watch | None,
-    ) -> None:  # fmt: skip
-        self._rounds, self._folds, self._watch = each, folds, watch
+        self, rounds: Rounds, asked: Asked, folds: Sequence[Fold], watch: Watch | None
+    ) -> None:
+        self._rounds, self._folds, self._watch = rounds, folds, watch
         self._n_alphas, self._gammas = asked.n_alphas, asked.gammas
         self._statistics = Statistics(rounds, folds, asked.n_alphas)
         self._moments: list[Any] = [None] * (1 + len(folds))
-        if not folds:
-            self._rounds = rounds
         self.groups = [[k] for k in range(1 + len(folds))]
         if self._read_columns(asked):
             self._read_moments(rounds)
             if self._share():
                 self.groups = _of_size(TOGETHER, len(self.groups))
+        at_once = min(asked.n_jobs, len(self.groups))
+        each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // at_once))
+        self._rounds = replace(rounds, options=each)
         self._full = problems(rounds, self._data(0), asked.alphas, asked.eps)
 
     def _read_columns(self, asked: Asked) -> bool:
