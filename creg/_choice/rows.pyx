@@ -129,7 +129,7 @@ cdef class LeftOut:
 
     def __init__(self, Py_ssize_t count, const double[::1] weights, double saturated):
         self.weight, self.mean, self.spread = np.zeros(count), np.zeros(count), np.zeros(count)
-        self._reserve(1)
+        self.squares, self.ones, self.zeros = np.empty(1), np.ones(1), np.zeros(1)
         self.s, self.saturated = weights, saturated
 
     cdef void add(self, Py_ssize_t k, const double* u, const double* p, const double* h,
