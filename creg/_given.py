@@ -107,6 +107,8 @@ class Data:
         `unit` is what the target was divided by.
         """
         storage = self.storage
+        if "view" not in self.__dict__:
+            self._first_target = target
         if self._given is not None:
             self._know(self._given._replace(cross=self._given.cross / unit), target, in_columns)
             self._given = None
@@ -133,6 +135,7 @@ class Data:
             centre=self.fit_intercept,
             moments=self._moments,
             n_threads=self.n_threads,
+            target=self._first_target,
         )
 
     @cached_property
@@ -180,11 +183,11 @@ class Data:
         return self.view.correlations_of(target, self.n_threads) if known is None else known
 
     def known_cross(self, target: Float) -> Float | None:
-        """The same where it is known already."""
+        """The same where it is known, or comes with the first read of X."""
         first = self._first_target
-        if self._products is None or first is None or not np.array_equal(target, first):
+        if first is None or not np.array_equal(target, first):
             return None
-        return self._products.cross
+        return self.view.target_products if self._products is None else self._products.cross
 
 
 def standard_deviations(view: DesignView) -> Float:

@@ -457,7 +457,7 @@ class L1Problem:
                 self._upper,
                 self._features,
                 gram=data.gram if pays else None,
-                cross=self._cross() if pays else None,
+                cross=self._cross() if pays else self._known_cross,
                 n_threads=options.n_threads,
                 pivoting=options.solver == "auto",
             )

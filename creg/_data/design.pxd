@@ -40,6 +40,7 @@ cdef class DesignView:
     cdef readonly double sum_weights
     cdef const double* s                 # row weights; NULL: ones
     cdef object _weights
+    cdef readonly object target_products
     cdef const double[::1] _mean
     cdef const double[::1] _scale
     cdef const double[::1] _norm2        # ||z_j||^2, from a second pass over the shifted entries

@@ -44,9 +44,13 @@ cdef class DesignView:
         Where they are known.
     n_threads : int
         To find them.
+    target : ndarray of shape (n_samples,), optional
+        Whose correlations are wanted too.
 
     Attributes
     ----------
+    target_products : ndarray of shape (n_features,) or None
+        Z'S target, where the read that found the moments could find it too.
     mean, scale, norm2 : ndarray of shape (n_features,)
         Weighted means (zeros if not centred); powers of two with 1 <= ||z_j|| < 2; ||z_j||^2,
         0 (and scale 1) for a column that is constant over the rows of positive weight.
@@ -55,7 +59,7 @@ cdef class DesignView:
     """
 
     def __init__(self, Storage storage, weights=None, bint centre=True, moments=None,
-                 int n_threads=1):
+                 int n_threads=1, target=None):
         cdef const double[::1] s
         self.storage, self.centred = storage, centre
         self.n_samples, self.n_features = storage.n_samples, storage.n_features
@@ -77,7 +81,11 @@ cdef class DesignView:
         if columns is None:
             if storage.layout != DENSE_COLUMNS:
                 storage.verify()
-            columns = Columns(Moments(storage, weights, centre, n_threads))
+            if target is not None:
+                self.sum_weights = self.n_samples if weights is None else weights.sum()
+                target = self._centred(target, False)
+            moments = Moments(storage, weights, centre, n_threads, target)
+            columns, self.target_products = Columns(moments), moments.products
             if np.isfinite(columns.norm2).all():
                 storage.known_finite()  # a norm is finite where every value is
             else:
@@ -296,12 +304,8 @@ cdef class DesignView:
             return result
         if r.shape != (self.n_samples,):
             raise ValueError(f"r must have {self.n_samples} rows, got shape {r.shape}")
-        if self._weights is None:
-            q = r if overwrite and r.flags.c_contiguous and r.flags.writeable else np.array(r)
-        else:
-            q = np.multiply(r, self._weights, out=np.zeros(self.n_samples), where=self._weights > 0)
-        residual.q, residual.total = &q[0], 0
-        self.recentre(&residual)
+        q = self._centred(r, overwrite)
+        residual.q, residual.total = &q[0], leaves.creg_sum(self.n_samples, &q[0])
         if not self.storage.is_row_layout:
             out = np.empty(self.n_features)
             self.correlate_threaded(&residual, NULL, self.n_features, &out[0], n_threads)
@@ -312,6 +316,19 @@ cdef class DesignView:
                    for k in range(len(parts))], n_threads)
         live = self.norm2 > 0
         return self.scale * (_sum(sums) - np.asarray(self._offset) * residual.total) * live
+
+    def _centred(self, r, bint overwrite):
+        """S r, its sum 0 but for rounding where the view is centred."""
+        cdef Residual residual
+        cdef double[::1] q
+        if self._weights is None:
+            q = r if overwrite and r.flags.c_contiguous and r.flags.writeable else np.array(r)
+        else:
+            q = np.multiply(r, self._weights, out=np.zeros(self.n_samples), where=self._weights > 0)
+        if self.n_samples:
+            residual.q, residual.total = &q[0], 0
+            self.recentre(&residual)
+        return q.base
 
     def _correlations_rows(self, const double[::1] q, double[::1] out, Py_ssize_t start,
                            Py_ssize_t stop):

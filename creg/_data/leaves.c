@@ -18,6 +18,11 @@ static inline __attribute__((always_inline)) double fold(wide t)
     return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
 }
 
+static inline __attribute__((always_inline)) wide squared(wide t)
+{
+    return t * t;
+}
+
 /* return sum_i TERM(i), WIDE(i) standing for TERM(i .. i + 7) */
 #define SUM_WIDE(N, WIDE, TERM)                                                                  \
     wide total = {0};                                                                            \
@@ -91,6 +96,8 @@ static inline __attribute__((always_inline)) double fold(wide t)
 #define DOT_WIDE_f32(i) ((load_f32(x + (i)) - shift) * load_f64(v + (i)))
 #define ROW_DOT_WIDE_f64(j) ((load_f64(x + (j)) - load_f64(shift + (j))) * load_f64(v + (j)))
 #define ROW_DOT_WIDE_f32(j) ((load_f32(x + (j)) - load_f64(shift + (j))) * load_f64(v + (j)))
+#define SQUARE_WIDE_f64(i) squared(a * (load_f64(x + (i)) - shift))
+#define SQUARE_WIDE_f32(i) squared(a * (load_f32(x + (i)) - shift))
 #define INNER_WIDE(i) (load_f64(u + (i)) * load_f64(v + (i)))
 #define PLAIN_WIDE(i) load_f64(u + (i))
 
@@ -130,7 +137,7 @@ static inline __attribute__((always_inline)) double fold(wide t)
                                                                                                  \
     CLONED static double square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift)        \
     {                                                                                            \
-        SUM(n, SQUARE_TERM)                                                                \
+        SUM_WIDE(n, SQUARE_WIDE_##SUFFIX, SQUARE_TERM)                                                                \
     }                                                                                            \
                                                                                                  \
     CLONED static double weighted_square_##SUFFIX(ptrdiff_t n, double a, const T *x,             \

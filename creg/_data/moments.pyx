@@ -9,12 +9,14 @@ norm^2 = sum over stored rows + (weight of the others) mean^2.
 
 from functools import partial
 
-from libc.math cimport fabs, fmax, frexp, ilogb, ldexp, sqrt
+from libc.math cimport fabs, fmax, frexp, ilogb, ldexp
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
 
 import numpy as np
 from scipy import sparse
 
+from creg._data cimport leaves
 from creg._data.storage cimport (
     DENSE_ROWS, DENSE_THREAD_WORK, F32_I32, F64_I32, F64_I64, THREAD_WORK, Storage,
 )
@@ -24,11 +26,27 @@ from creg._data.threads import parallel, pieces
 cdef enum:
     ROWS = 64      # rows between two additions to the sums over a row layout
     CHUNK = 64     # columns taken out of a row layout at once
+    AT_ONCE = 4    # columns whose products are found while they are in cache
 
 cdef double EPSILON = 2.220446049250313e-16
 cdef double SMALL = 1e-250  # squares between these two lost nothing to underflow or overflow
 cdef double LARGE = 1e250
 cdef double CANCELLED = 1e-3  # the unstored share of the weight below which it is summed itself
+
+
+cdef inline int exponent_of(double x) noexcept nogil:
+    """floor(log2 x), x > 0 neither subnormal nor infinite."""
+    cdef int64_t bits
+    memcpy(&bits, &x, sizeof(double))
+    return <int> (bits >> 52) - 1023
+
+
+cdef inline double power_of_two(int exponent) noexcept nogil:
+    """2^exponent, -1022 <= exponent <= 1023."""
+    cdef int64_t bits = <int64_t> (exponent + 1023) << 52
+    cdef double x
+    memcpy(&x, &bits, sizeof(double))
+    return x
 
 
 ctypedef fused Index:
@@ -63,6 +81,9 @@ cdef class Moments:
         Row weights, not all zero.
     centre : bool
         False leaves the means at zero.
+    n_threads : int
+    against : ndarray of shape (n_samples,) or None
+        S v; with columns at hand, `products` are the <z_j, v>.
     """
 
     cdef readonly object mean
@@ -72,6 +93,7 @@ cdef class Moments:
     cdef readonly object shift
     cdef readonly object offset
     cdef readonly double sum_weights
+    cdef readonly object products
     cdef bint centre
     cdef bint weighted
     cdef Storage storage
@@ -79,7 +101,7 @@ cdef class Moments:
     cdef Py_ssize_t first     # first row of positive weight, and how many there are
     cdef Py_ssize_t positive
 
-    def __init__(self, Storage storage, weights, bint centre, int n_threads=1):
+    def __init__(self, Storage storage, weights, bint centre, int n_threads=1, against=None):
         p = storage.n_features
         self.storage, self.centre, self.weighted = storage, centre, weights is not None
         weights = np.ones(storage.n_samples) if weights is None else weights
@@ -88,12 +110,14 @@ cdef class Moments:
         self.first, self.positive = int(np.argmax(weights > 0)), int(np.count_nonzero(weights))
         self.mean, self.scale, self.norm2 = np.zeros(p), np.ones(p), np.zeros(p)
         self.explicit = np.ones(p, dtype=np.uint8)
+        if against is not None and not storage.is_row_layout:
+            self.products = np.zeros(p)
         if storage.n_samples and p:
             if storage.is_row_layout:
                 self._from_rows()
             else:
-                parallel([partial(self._from_columns, *part)
-                          for part in pieces(p, 4 * n_threads if self._is_long() else 1)],
+                parallel([partial(self._from_columns, against, *part)
+                          for part in pieces(p, 4 * n_threads if self._is_long() else 1, AT_ONCE)],
                          n_threads)
         # the storage keeps this: neither a cycle nor vectors of n_samples
         self.storage, self.s = None, None
@@ -140,20 +164,36 @@ cdef class Moments:
             return np.zeros(len(self.mean)), self.mean
         return self.mean * self.explicit, self.mean * (self.explicit == 0)
 
-    def _from_columns(self, Py_ssize_t start, Py_ssize_t stop):
-        """Columns start to stop of a column layout."""
+    def _from_columns(self, const double[::1] against, Py_ssize_t start, Py_ssize_t stop):
+        """Columns start to stop of a column layout, each read from memory once."""
         cdef double[::1] mean = self.mean, scale = self.scale, norm2 = self.norm2
+        cdef double[::1] products = self.products, shift = np.empty(
+            0 if against is None else self.storage.n_features)
+        cdef double total = 0.0
         cdef unsigned char[::1] explicit = self.explicit
         cdef int64_t[::1] marks = np.full(self.s.shape[0] if self.weighted else 0, -1,
                                           dtype=np.int64)
         cdef double rest, x0
-        cdef Py_ssize_t j
+        cdef Py_ssize_t j, k = start
+        if against is not None:
+            total = leaves.creg_sum(against.shape[0], &against[0])
         with nogil:
             for j in range(start, stop):
                 x0 = self.first_value(j, &explicit[j], &rest, marks)
                 if self.centre:
                     mean[j] = x0 + self.storage.dot(j, x0, &self.s[0]) / self.sum_weights
                 norm2[j] = self.norm(j, mean[j], rest, &scale[j])
+                if against is None:
+                    continue
+                shift[j] = mean[j] if explicit[j] else 0.0
+                if j + 1 - k < AT_ONCE and j + 1 < stop:
+                    continue
+                self.storage.dot_many(NULL, k, j + 1, &shift[0], &against[0], &products[0])
+                while k <= j:
+                    products[k] = scale[k] * (products[k] - (mean[k] - shift[k]) * total)
+                    if norm2[k] == 0:
+                        products[k] = 0
+                    k += 1
 
     cdef double first_value(self, Py_ssize_t j, unsigned char* explicit, double* rest,
                             int64_t[::1] marks) noexcept nogil:
@@ -212,13 +252,19 @@ cdef class Moments:
     cdef double scaled(self, double square, double a, double mean, double* scale) noexcept nogil:
         """a^-2 square, the norm squared, times the power of four that brings it into [1, 4)."""
         cdef int exponent
+        cdef double smallest = a * mean * (4 * EPSILON)
         scale[0] = 1
-        if sqrt(square) <= a * fabs(mean) * 4 * EPSILON * sqrt(self.sum_weights):
+        if square <= smallest * smallest * self.sum_weights:
             return 0
-        frexp(square, &exponent)
-        exponent = (exponent - 1 - ((exponent - 1) & 1)) // 2
-        scale[0] = ldexp(a, -exponent)
-        return ldexp(square, -2 * exponent)
+        if not SMALL <= square <= LARGE:
+            frexp(square, &exponent)
+            exponent = (exponent - 1 - ((exponent - 1) & 1)) // 2
+            scale[0] = ldexp(a, -exponent)
+            return ldexp(square, -2 * exponent)
+        exponent = exponent_of(square)
+        exponent -= exponent & 1
+        scale[0] = a * power_of_two(-(exponent // 2))
+        return square * power_of_two(-exponent)
 
     cdef double largest(self, Py_ssize_t j, double mean) noexcept nogil:
         """max |x_ij - mean| over the stored rows of positive weight."""

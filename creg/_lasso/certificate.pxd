@@ -2,6 +2,7 @@ from creg._lasso.penalty cimport Penalty
 
 
 cdef enum:
+    ENOUGH = 100       # a tolerance over this is a gap that is not worth a better scale
     GRAM_ROUNDING = 6  # times the bound of leaves.h: what sums in a Gram matrix may err by
 
 cdef struct DualPoint:
@@ -11,6 +12,7 @@ cdef struct DualPoint:
     double residual_norm   # ||r||
     double residual_error  # ||r - (y - Z coef)||, a bound
     double error           # |gradient_j - <z_j, r>| <= error * ||z_j||
+    double enough          # a gap so small is not worth a better scale
 
 
 cdef void duality_gap(const Penalty* penalty, const double* coef, const double* gradient,

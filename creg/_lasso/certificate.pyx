@@ -94,25 +94,28 @@ cdef void duality_gap(const Penalty* penalty, const double* coef, const double* 
                       const double* norm, const Py_ssize_t* features, Py_ssize_t count,
                       DualPoint* dual) noexcept nogil:
     """Fills dual.gap and dual.scale with the best of three scales: 1, the largest at which all
-    conjugates are finite, and the largest at which interior features are stationary.
+    conjugates are finite, and the largest at which interior features are stationary; or with the
+    first of them at which the gap is at most dual.enough.
 
     `features` are those that take part: not the projected ones (gradient 0), not those that
     are left out or screened.
     """
-    cdef double scales[3]
-    cdef double best = INFINITY, chosen = 0.0
+    cdef double best = INFINITY, chosen = 0.0, before = 0.0, scale = 1.0
     cdef int k
-    scales[0] = 1.0
-    scales[1] = largest_scale(penalty, gradient, norm, features, count, dual.error)
-    scales[2] = fmin(scales[1], stationary_scale(penalty, coef, gradient, norm, features, count,
-                                                 dual.error))
     for k in range(3):
-        if k > 0 and scales[k] == scales[k - 1]:
+        if k == 1:
+            scale = largest_scale(penalty, gradient, norm, features, count, dual.error)
+        elif k == 2:
+            scale = fmin(scale, stationary_scale(penalty, coef, gradient, norm, features, count,
+                                                 dual.error))
+        if scale == before:
             continue
-        dual.scale = scales[k]
+        before = dual.scale = scale
         dual.gap = gap_at(penalty, coef, gradient, norm, features, count, dual)
         if dual.gap < best:
-            best, chosen = dual.gap, scales[k]
+            best, chosen = dual.gap, scale
+        if best < INFINITY and best <= dual.enough:
+            break
     dual.gap, dual.scale = best, chosen
 
 

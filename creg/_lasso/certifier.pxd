@@ -24,6 +24,7 @@ cdef class Certifier:
     cdef object l1_weights, l2_weights, lower, upper
     cdef Py_ssize_t[::1] free           # projected
     cdef bint free_in_working
+    cdef const double[::1] cross        # Z'Sy of every feature, or None
     cdef object bare                    # unpenalised with some bound
     cdef readonly object one_sided      # with one bound: projected in the dual only
     cdef Py_ssize_t[::1] features       # the others

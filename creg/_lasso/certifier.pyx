@@ -5,11 +5,12 @@ coefficients (in Gram space: from the Gram matrix, with a bound of its rounding)
 """
 
 from libc.math cimport fabs, sqrt
+from libc.string cimport memcpy
 
 import numpy as np
 
 from creg._data.design cimport DesignView
-from creg._lasso.certificate cimport GRAM_ROUNDING, DualPoint, duality_gap
+from creg._lasso.certificate cimport ENOUGH, GRAM_ROUNDING, DualPoint, duality_gap
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.penalty cimport Penalty, threshold
 from creg._lasso.references cimport References
@@ -34,7 +35,7 @@ cdef class Certifier:
     features : ndarray of intp
         Those that may be nonzero.
     gram, cross : ndarray or None
-        Z'SZ and Z'Sy, to sweep in Gram space.
+        Z'SZ and Z'Sy, to sweep in Gram space; or Z'Sy alone, which spares its first read.
     n_threads : int
         For reads of all of X.
     """
@@ -43,7 +44,7 @@ cdef class Certifier:
                  gram, cross, int n_threads):
         cdef Py_ssize_t p = view.n_features
         self.view, self.n_threads, self.far = view, n_threads, 2.0
-        self.descent = Descent(view, y, gram, cross)
+        self.descent = Descent(view, y, gram, cross if gram is not None else None)
         self.norm_y = sqrt(self.descent.squared_y)
         self.half_squared_residual = 0.5 * self.descent.squared_y
         self.l1_weights, self.l2_weights = l1_weights, l2_weights
@@ -60,6 +61,8 @@ cdef class Certifier:
             self.free, self.one_sided = bare[below & above], bare[below ^ above]
             self.features = features[~np.isin(features, bare[below & above])]
             self.bare = bare[~(below & above)]
+        moved = len(self.free) or len(self.one_sided)  # y is projected before it is first read
+        self.cross = None if gram is not None or moved else cross
         self.working = np.empty(0, dtype=np.intp)
         self.reserve(16)
         if len(self.free):
@@ -106,7 +109,7 @@ cdef class Certifier:
         """The gap of the present coefficients; <z_j, r> of all candidates becomes exact."""
         cdef Descent descent = self.descent
         cdef double gap
-        self.working_error = 0.0
+        self.working_error, self.dual.enough = 0.0, tolerance / ENOUGH
         if not descent.in_gram_space:
             return self._certify_from_residual(tolerance)
         if not descent.rank and not len(self.one_sided):
@@ -315,7 +318,11 @@ cdef class Certifier:
             self.reads += 1.0
             self.shared.read(self.descent, self.n_threads)
             return
-        self.correlate(NULL, self.view.n_features)
+        if self.references.size == 0 and self.cross is not None and not self.support():
+            memcpy(self.descent.c, &self.cross[0], self.view.n_features * sizeof(double))
+            self.reads += 1.0
+        else:
+            self.correlate(NULL, self.view.n_features)
         with nogil:
             self.references.store(&self.descent.residual, self.descent.c)
 

@@ -323,7 +323,7 @@ cdef class Descent:
             self.view.recentre(&self.residual)
         self.correlate(features, count)
         dual.residual_norm = sqrt(self.squared_residual(features, count))
-        dual.residual_error = dual.error = 0.0
+        dual.residual_error = dual.error = dual.enough = 0.0
         duality_gap(&self.penalty, self.w, self.c, self.error_norm, features, count, &dual)
         return dual.gap
 

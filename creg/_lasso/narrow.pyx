@@ -15,7 +15,7 @@ import numpy as np
 from creg._data.design cimport DesignView, Residual
 from creg._data.status cimport CONVERGED
 from creg._lasso.active_set cimport ActiveSet
-from creg._lasso.certificate cimport GRAM_ROUNDING, DualPoint, duality_gap
+from creg._lasso.certificate cimport ENOUGH, GRAM_ROUNDING, DualPoint, duality_gap
 from creg._lasso.penalty cimport Penalty, limit
 from creg._lasso.pivoting cimport solve as pivot_until_consistent
 from creg._lasso.working_gram cimport WorkingGram
@@ -264,6 +264,7 @@ cdef class NarrowSolver:
             return False
         self.reads = 0.0 if self.begun else 1.0
         self.begun = True
+        self.dual.enough = tolerance / ENOUGH
         self._set_l2(l2)
         if not self._reach(l1, first, max_iter):
             return False

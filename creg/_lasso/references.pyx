@@ -47,7 +47,7 @@ cdef class References:
         cdef float[:, ::1] c = np.zeros((KEPT, p), dtype=np.float32)
         cdef bint alike = np.array_equal(closed_above, closed_below)
         cdef float[:, ::1] reach = np.empty((1 if alike else 2, p), dtype=np.float32)
-        cdef const double[::1] root, norm2 = view.norm2
+        cdef const double[::1] root
         cdef float[::1] inverse
         for k, closed in enumerate((closed_above, closed_below)[:len(reach)]):
             exact = _thresholds(view, l1_weights, closed)
@@ -58,10 +58,8 @@ cdef class References:
             exact[closed] = np.inf
             reach.base[k] = exact
         del exact
-        inverse = np.zeros(p, dtype=np.float32)
-        for k in range(p):
-            if norm2[k] > 0.0:
-                inverse[k] = <float> (1.0 / sqrt(norm2[k]))
+        norms = np.sqrt(view.norm2)
+        inverse = np.divide(1.0, norms, out=np.zeros(p), where=norms > 0.0).astype(np.float32)
         self.view, self.inverse_norm = view, &inverse[0]
         for k in range(KEPT):
             self.u[k], self.c[k] = &u[k, 0], &c[k, 0]

@@ -43,6 +43,9 @@ def check(X, weights, centre, tol=2e-15):
     size = truth.norm * np.sqrt(truth.s @ centred**2)
     expected = truth.Z.T @ (truth.s * centred)
     assert np.all(abs(view.correlations_of(r) - expected) <= 10 * tol * size)
+    at_once = DesignView(Storage(X), weights, centre, target=r).target_products
+    assert (at_once is None) == view.storage.is_row_layout
+    assert at_once is None or np.array_equal(at_once, view.correlations_of(r))
 
     v = rng.normal(size=p)
     expected = truth.Z @ v

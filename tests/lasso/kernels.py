@@ -78,7 +78,7 @@ class Kernel:
             np.max(np.where(self.lower[j] < 0, -c, 0), initial=0),
         )
 
-    def solver(self, *, gram: bool = False, **more: Any) -> WorkingSetSolver:
+    def solver(self, *, gram: bool = False, known: bool = False, **more: Any) -> WorkingSetSolver:
         return WorkingSetSolver(
             self.view,
             self.y,
@@ -88,7 +88,7 @@ class Kernel:
             self.upper,
             self.features,
             gram=self.gram if gram else None,
-            cross=self.Z.T @ (self.s * self.y) if gram else None,
+            cross=self.view.correlations_of(self.y) if gram or known else None,
             **more,
         )
 

@@ -25,6 +25,20 @@ def test_repeated_runs_have_the_same_bits(layout, pivoting, gram) -> None:
         assert (one.gap, one.status, one.reads) == (other.gap, other.status, other.reads)
 
 
+@pytest.mark.parametrize("free", [0, 2])
+@pytest.mark.parametrize("layout", ["F", "csc", "f32"])
+def test_correlations_with_y_that_are_known_change_no_bit(layout, free) -> None:
+    kernel = random_kernel(4, 30, 50, layout=layout, correlation=1.0, weights=np.arange(30.0) + 1)
+    kernel.a[:free] = 0.0
+    paths = [
+        solve_path(kernel.solver(pivoting=True, known=known), kernel.l1_max * GRID)
+        for known in (False, True)
+    ]
+    for one, other in zip(*paths, strict=True):
+        np.testing.assert_array_equal(one.coef, other.coef)
+        assert (one.gap, one.reads) == (other.gap, other.reads)
+
+
 @pytest.mark.parametrize("pivoting", [True, False])
 @pytest.mark.parametrize("layout", ["F", "csc"])
 def test_threads_change_no_bit(layout, pivoting) -> None:
