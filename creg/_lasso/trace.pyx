@@ -44,28 +44,41 @@ cdef class Trace:
         self.places, self.values = np.empty(256, dtype=np.intp), np.empty(256)
         self.facts = np.empty((len(l1), 5))
 
-    cpdef bint step(self) except -1:
+    cdef int step(self) except -1 nogil:
         """Solve at the next penalty; False where there is none."""
-        cdef WorkingSetSolver solver = self.solver
         cdef Py_ssize_t k = self.done, m = self.l1.shape[0], i, j, size
         cdef Status status
         if k == m or (k and self.end - self.indptr[k - 1] > self.most):
             return False
-        status = solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)], self.tolerance,
-                            self.max_iter)
-        self.facts[k, 0], self.facts[k, 1] = solver.gap_reached, solver.half_squared_residual
-        self.facts[k, 2], self.facts[k, 3] = solver.reads - self.reads, solver.iterations
-        self.facts[k, 4], self.reads = <double> <int> status, solver.reads
-        if self.end + solver.n_working > self.places.shape[0]:
-            size = 2 * (self.end + solver.n_working)
-            self.places, self.values = grown(self.places, size), grown(self.values, size)
-        for i in range(solver.n_working):
-            j = solver.working[i]
-            self.places[self.end], self.values[self.end] = i, solver.descent.w[j]
-            self.end += solver.descent.w[j] != 0.0
+        status = self.solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)], self.tolerance,
+                                 self.max_iter)
+        self.facts[k, 0] = self.solver.gap_reached
+        self.facts[k, 1] = self.solver.half_squared_residual
+        self.facts[k, 2] = self.solver.reads - self.reads
+        self.facts[k, 3], self.facts[k, 4] = self.solver.iterations, <double> <int> status
+        self.reads = self.solver.reads
+        size = self.end + self.solver.n_working
+        if size > self.places.shape[0]:
+            with gil:
+                self.places = grown(self.places, 2 * size)
+                self.values = grown(self.values, 2 * size)
+        for i in range(self.solver.n_working):
+            j = self.solver.working[i]
+            self.places[self.end], self.values[self.end] = i, self.solver.descent.w[j]
+            self.end += self.solver.descent.w[j] != 0.0
         self.done = k + 1
         self.indptr[k + 1] = self.end
         return True
+
+    def follow(self, Py_ssize_t most):
+        """Solve at the next penalties, at most so many; whether there are others."""
+        cdef Py_ssize_t k = 0
+        with nogil:
+            while k < most:
+                if not self.step():
+                    break
+                k += 1
+        return k == most
 
     def result(self):
         """What there is so far.
@@ -93,7 +106,6 @@ def trace_together(traces):
     """
     cdef Trace path
     cdef SharedReads shared = None
-    cdef int _turn
     going = list(traces)
     if len(going) > 1:
         path = going[0]
@@ -102,12 +114,10 @@ def trace_together(traces):
             path.solver.share(shared)
     while going:
         for path in list(going):
-            for _turn in range(TURN):
-                if not path.step():
-                    going.remove(path)
-                    if shared is not None:
-                        shared.leave(path.solver.descent)
-                    break
+            if not path.follow(TURN if shared is not None else path.l1.shape[0] + 1):
+                going.remove(path)
+                if shared is not None:
+                    shared.leave(path.solver.descent)
 
 
 cdef tuple _ascending(working, const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] places,
