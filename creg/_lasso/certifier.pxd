@@ -2,7 +2,6 @@ from creg._data.design cimport DesignView
 from creg._lasso.certificate cimport DualPoint
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.references cimport References
-from creg._lasso.shared_reads cimport SharedReads
 
 cdef enum:
     PROJECTED = 2  # mark of a feature in the working set that is no candidate
@@ -11,7 +10,10 @@ cdef enum:
 cdef class Certifier:
     cdef readonly Descent descent
     cdef readonly References references
-    cdef SharedReads shared             # None: full reads are its own
+    cdef bint shares                    # full reads of X with other problems
+    cdef bint may_ask                   # for one, where this certificate can wait for it
+    cdef bint asks                      # and does: there is no gap yet
+    cdef bint is_read                   # it has been: c is of this very residual, a reference
     cdef DesignView view
     cdef readonly double reads          # full reads of X
     cdef readonly long long n_checks, n_seen
@@ -49,6 +51,7 @@ cdef class Certifier:
     cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
     cdef bint _pays_in_part(self, double cost) noexcept nogil
     cdef int _read_all(self) except -1 nogil
+    cdef bint begin_to_share(self, Py_ssize_t count) noexcept
     cdef void screen(self, double gap) noexcept nogil
     cdef int correlate(self, const Py_ssize_t* features, Py_ssize_t count) except -1 nogil
     cdef reserve(self, Py_ssize_t count)

@@ -13,7 +13,6 @@ from creg._lasso.certificate cimport GRAM_ROUNDING, DualPoint, duality_gap, is_s
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.penalty cimport Penalty, lower_of, threshold, upper_of
 from creg._lasso.references cimport References
-from creg._lasso.shared_reads cimport SharedReads
 
 from creg._lasso.projection import projection_basis
 
@@ -73,10 +72,15 @@ cdef class Certifier:
         return References(
             self.view, self.l1_weights, closed | (self.upper == 0.0), closed | (self.lower == 0.0))
 
-    def share(self, SharedReads shared):
-        """Full reads of X are to be shared from now on."""
-        self.shared = shared
-        shared.join(self.descent, self.references)
+    cdef bint begin_to_share(self, Py_ssize_t count) noexcept:
+        """Full reads of X are to be shared with so many problems from now on, the first at once;
+        not where the residual of a certificate is projected."""
+        if self.references is None or self.descent.rank or self.n_one_sided:
+            return False
+        self.references.full /= count
+        self.shares = self.asks = True
+        self.descent.refresh(&self.active[0], self.support())
+        return True
 
     cdef reserve(self, Py_ssize_t count):
         """Room for a working set of so many."""
@@ -137,6 +141,8 @@ cdef class Certifier:
             self.descent.project()
             self.descent.correlate(&self.free[0], self.free.shape[0])
         self.correlate_candidates(-1.0 if self.descent.rank else tolerance)
+        if self.asks:
+            return INFINITY
         gap = self.gap(True, 0.0)
         if gap > tolerance and self.working_error > 0.0:
             self.working_error = 0.0
@@ -275,7 +281,7 @@ cdef class Certifier:
         cdef double cost
         if self.references is None:
             return self.correlate(&self.candidates[0], self.n_candidates)
-        if self.references.size:
+        if self.references.size and not self.is_read:
             self.n_candidates = self.references.candidates(
                 &self.descent.residual, &self.candidates[0])
             if self.n_candidates + self.n_working > p:
@@ -295,28 +301,25 @@ cdef class Certifier:
                 self.correlate(&self.candidates[0], read)
                 self._consider_near(&self.candidates[0], self.n_candidates)
                 return 0
-        self._read_all()
+        if not self.is_read:
+            self._read_all()
+        if self.asks:
+            return 0
+        self.is_read = False
         self._consider_near(
             &self.features[0] if self.features.shape[0] else NULL, self.features.shape[0])
 
     cdef bint _pays_in_part(self, double cost) noexcept nogil:
         """Whether so many stored entries are read before a full read is due; they are counted."""
-        if self.shared is None:
-            if self.references.spent + cost > self.references.full:
-                return False
-            self.references.spent += cost
-        else:
-            if self.shared.spent + cost > self.shared.full:
-                return False
-            self.shared.spent += cost
+        if self.references.spent + cost > self.references.full:
+            return False
+        self.references.spent += cost
         return True
 
     cdef int _read_all(self) except -1 nogil:
-        """<z_j, r> of every column, and the residual a reference."""
-        if self.shared is not None:
-            self.reads += 1.0
-            with gil:
-                self.shared.read(self.descent, self.n_threads)
+        """<z_j, r> of every column, and the residual a reference; or the wish for them."""
+        if self.may_ask:
+            self.asks = True
             return 0
         self.correlate(NULL, self.view.n_features)
         self.references.store(&self.descent.residual, self.descent.c)

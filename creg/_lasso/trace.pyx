@@ -7,9 +7,7 @@ from creg._lasso.certifier cimport grown
 from creg._lasso.shared_reads cimport SharedReads
 from creg._lasso.working_set cimport WorkingSetSolver
 
-
-cdef enum:
-    TURN = 3   # penalties that a path goes on by while its working set is in cache
+from creg._data.threads import parallel
 
 
 cdef class Trace:
@@ -28,6 +26,7 @@ cdef class Trace:
     """
 
     cdef readonly WorkingSetSolver solver
+    cdef bint waits                # for a read of X, at the penalty `done`
     cdef const double[::1] l1, l2
     cdef double tolerance, reads
     cdef long long max_iter
@@ -44,14 +43,22 @@ cdef class Trace:
         self.places, self.values = np.empty(256, dtype=np.intp), np.empty(256)
         self.facts = np.empty((len(l1), 5))
 
-    cdef int step(self) except -1 nogil:
-        """Solve at the next penalty; False where there is none."""
+    cdef bint _is_over(self) noexcept nogil:
+        cdef Py_ssize_t k = self.done
+        return k == self.l1.shape[0] or (k and self.end - self.indptr[k - 1] > self.most)
+
+    cdef int _step(self) except -1 nogil:
+        """Solve at the next penalty; or ask for a read of X on the way."""
         cdef Py_ssize_t k = self.done, m = self.l1.shape[0], i, j, size
         cdef Status status
-        if k == m or (k and self.end - self.indptr[k - 1] > self.most):
-            return False
-        status = self.solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)], self.tolerance,
-                                 self.max_iter)
+        if self.waits:
+            status = self.solver.go_on()
+        else:
+            status = self.solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)],
+                                     self.tolerance, self.max_iter)
+        self.waits = self.solver.asks
+        if self.waits:
+            return 0
         self.facts[k, 0] = self.solver.gap_reached
         self.facts[k, 1] = self.solver.half_squared_residual
         self.facts[k, 2] = self.solver.reads - self.reads
@@ -68,17 +75,15 @@ cdef class Trace:
             self.end += self.solver.descent.w[j] != 0.0
         self.done = k + 1
         self.indptr[k + 1] = self.end
-        return True
 
-    def follow(self, Py_ssize_t most):
-        """Solve at the next penalties, at most so many; whether there are others."""
-        cdef Py_ssize_t k = 0
+    def follow(self):
+        """Solve at the next penalties; True where it waits for a read of X, False at the end."""
         with nogil:
-            while k < most:
-                if not self.step():
+            while not self._is_over():
+                self._step()
+                if self.waits:
                     break
-                k += 1
-        return k == most
+        return self.waits
 
     def result(self):
         """What there is so far.
@@ -96,28 +101,30 @@ cdef class Trace:
         return indptr, indices, values.base, self.facts.base[:self.done]
 
 
-def trace_together(traces):
-    """Follow several paths to their ends, a few penalties of each in turn, with shared reads of X.
+def trace_together(traces, int n_threads=1, int at_once=1):
+    """Follow several paths to their ends, with shared reads of X between which they are on their
+    own.
 
     Parameters
     ----------
     traces : list of Trace
         At most LANES, over the same X.
+    n_threads : int
+        For reads.
+    at_once : int
+        How many are followed at once.
     """
-    cdef Trace path
-    cdef SharedReads shared = None
+    cdef SharedReads shared
     going = list(traces)
-    if len(going) > 1:
-        path = going[0]
-        shared = SharedReads(path.solver.view)
-        for path in going:
-            path.solver.share(shared)
+    if len(going) == 1:
+        going[0].follow()
+        return
+    if going:
+        shared = SharedReads([path.solver for path in going])
     while going:
-        for path in list(going):
-            if not path.follow(TURN if shared is not None else path.l1.shape[0] + 1):
-                going.remove(path)
-                if shared is not None:
-                    shared.leave(path.solver.descent)
+        shared.read(n_threads)
+        waiting = parallel([path.follow for path in going], at_once)
+        going = [path for path, waits in zip(going, waiting) if waits]
 
 
 cdef tuple _ascending(working, const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] places,

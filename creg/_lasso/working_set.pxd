@@ -22,9 +22,16 @@ cdef class WorkingSetSolver(Certifier):
     cdef double[::1] excess
     cdef double gap_reached             # at the last penalty
     cdef long long iterations           # for it
+    # the penalty that is under way
+    cdef double l1_ahead, tolerance, target
+    cdef long long first, last          # iterations
+    cdef Status status
+    cdef int stalls
 
     cdef Status run(self, double l1, double l2, double next_l1, double tolerance,
                     long long max_iter) except? MAX_FEATURES nogil
+    cdef Status go_on(self) except? MAX_FEATURES nogil
+    cdef Status _end(self, Status status, double gap) except? MAX_FEATURES nogil
     cdef int _check_signals(self) except -1 nogil
     cdef int _begin(self, double l1, double l2, long long last) except -1 nogil
     cdef bint _can_be_zero(self) noexcept nogil

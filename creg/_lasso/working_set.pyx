@@ -109,64 +109,75 @@ cdef class WorkingSetSolver(Certifier):
 
     cdef Status run(self, double l1, double l2, double next_l1, double tolerance,
                     long long max_iter) except? MAX_FEATURES nogil:
-        """As `solve`, the gap and the iterations left in the attributes."""
-        cdef long long first = self.n_iter(), last = first + max_iter
-        cdef double gap, before = self.l1_before, here = self.l1_in_force, target = 0.8 * tolerance
-        cdef Status status = CONVERGED
-        cdef int stalls = 0
-        cdef bint worse
+        """As `solve`, the gap and the iterations left in the attributes.
+
+        Where it `asks` for a read of X, there is no solution yet: `go_on` once it `is_read`.
+        """
+        cdef double before = self.l1_before, here = self.l1_in_force
+        self.first = self.n_iter()
+        self.l1_ahead, self.tolerance, self.last = next_l1, tolerance, self.first + max_iter
+        self.target, self.status, self.stalls, self.may_ask = 0.8 * tolerance, CONVERGED, 0, False
         if self.descending:
             self._resume_pivoting()
         if self.pivoting is not None:
             self.pivoting.allowance = 0.25 * tolerance
-        self._begin(l1, l2, last)
+        self._begin(l1, l2, self.last)
         if self.pivoting is not None:
             self.l1_before = here
             extrapolate(self.pivoting,
                         (here - l1) / (before - here) if before > here > l1 else 0.0)
         self.far = 1.001 * min(max(l1 / next_l1 if next_l1 > 0.0 else 1.0, 1.0), 1.0 / STEP)
+        return self.go_on()
+
+    cdef Status go_on(self) except? MAX_FEATURES nogil:
+        """The rounds of `run`."""
+        cdef double gap, l1 = self.l1_in_force, tolerance = self.tolerance
+        cdef bint worse
         while True:
-            if self.n_working:
-                status = self._minimise(target, last - self.n_iter())
+            if self.n_working and not self.is_read:
+                self.status = self._minimise(self.target, self.last - self.n_iter())
+            self.may_ask = self.shares
             gap = self._check(tolerance)
+            self.may_ask = False
+            if self.asks:
+                return self.status
             self._check_signals()
             if gap <= tolerance:
-                self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
-                status = CONVERGED
-                break
-            if status == INTERRUPTED and self.n_iter() < last:
+                self._add(self.l1_ahead / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
+                return self._end(CONVERGED, gap)
+            if self.status == INTERRUPTED and self.n_iter() < self.last:
                 self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2))
                 continue
             worse = self.pivoting is not None and not self._keep_best(gap)
-            if self.n_iter() >= last:
-                status = MAX_ITER
-                break
+            if self.n_iter() >= self.last:
+                return self._end(MAX_ITER, gap)
             if worse and not self.descending:
                 self._begin_descending()
                 continue
             if self.pivoting is None:
                 self.screen(gap)
             if self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2)):
-                target, stalls = max(0.8 * tolerance, 0.05 * gap), 0
-            elif target > 0.8 * tolerance:
-                target = 0.8 * tolerance
-            elif status == MAX_ITER:
+                self.target, self.stalls = max(0.8 * tolerance, 0.05 * gap), 0
+            elif self.target > 0.8 * tolerance:
+                self.target = 0.8 * tolerance
+            elif self.status == MAX_ITER:
                 continue
-            elif status == STALLED or stalls >= MOST_STALLS:
-                if self.pivoting is not None and not self.descending:
-                    self._begin_descending()
-                    stalls = 0
-                    continue
-                status = STALLED
-                break
+            elif self.status == STALLED or self.stalls >= MOST_STALLS:
+                if self.pivoting is None or self.descending:
+                    return self._end(STALLED, gap)
+                self._begin_descending()
+                self.stalls = 0
             else:
-                stalls += 1
-                target *= 0.1
+                self.stalls += 1
+                self.target *= 0.1
                 self.refine = True
+
+    cdef Status _end(self, Status status, double gap) except? MAX_FEATURES nogil:
+        """With the best state at this penalty."""
         if self.pivoting is not None and status != CONVERGED and not gap <= self.best_gap:
             self._begin_descending()
-            gap = self._check(tolerance)
-        self.gap_reached, self.iterations = gap, self.n_iter() - first
+            gap = self._check(self.tolerance)
+        self.gap_reached, self.iterations = gap, self.n_iter() - self.first
         return status
 
     cdef int _check_signals(self) except -1 nogil:
@@ -259,6 +270,8 @@ cdef class WorkingSetSolver(Certifier):
         """The gap; pivoting goes on from correlations that are exact."""
         cdef double gap = self.certify(tolerance)
         cdef Py_ssize_t k
+        if self.asks:
+            return gap
         if self.working_error == 0.0 and self.pivoting is not None:
             self.pivoting.drift = 0.0
         cdef bint left_bound = False
