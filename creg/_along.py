@@ -1,6 +1,7 @@
 """Whole paths of L1 problems: the grid of alphas, and the solutions along it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -49,17 +50,26 @@ def solve_along(
 
 
 def solve_all_along(
-    problems: Sequence[L1Problem], alphas: Float, options: Options, watch: Watch | None
+    problems: Sequence[L1Problem],
+    alphas: Float,
+    options: Options,
+    watch: Watch | None,
+    at_once: int = 1,
 ) -> list[Solutions]:
-    """The same for several problems over one X; where no one watches, they share reads of X."""
+    """The same for several problems over one X.
+
+    Where no one watches, they share reads of X and are solved by up to `at_once` threads.
+    """
     if len(problems) == 1 or watch is not None:
         return [solve_along(problem, alphas, options, None, watch) for problem in problems]
+    each = replace(options, n_threads=max(1, options.n_threads // min(at_once, len(problems))))
     paths = [
-        problem.trace(alphas, options, None) if problem.reads_columns(alphas, options) else None
+        problem.trace(alphas, each, None) if problem.reads_columns(alphas, options) else None
         for problem in problems
     ]
     with single_blas():
-        trace_together([path for path in paths if path is not None])
+        shared = [path for path in paths if path is not None]
+        trace_together(shared, options.n_threads, at_once)
     return [
         solve_along(problem, alphas, options, None, None) if path is None else problem.traced(path)
         for problem, path in zip(problems, paths, strict=True)

@@ -132,6 +132,7 @@ class _Fits:
             if self._share():
                 self.groups = _of_size(TOGETHER, len(self.groups))
         at_once = min(asked.n_jobs, len(self.groups))
+        self._each_at_once = max(1, asked.n_jobs // at_once)
         each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // at_once))
         self._rounds = replace(rounds, options=each)
         self._full = problems(rounds, self._data(0), asked.alphas, asked.eps)
@@ -182,7 +183,7 @@ class _Fits:
         solved: list[list[tuple[L1Problem, Solutions]]] = [[] for _ in group]
         for penalty, (full, alphas) in zip(rounds.penalties, self._full, strict=True):
             fits = [full if d is None else L1Problem(d, rounds.y, penalty) for d in data]
-            along = solve_all_along(fits, alphas, rounds.options, self._watch)
+            along = solve_all_along(fits, alphas, rounds.options, self._watch, self._each_at_once)
             for out, problem, solutions in zip(solved, fits, along, strict=True):
                 out.append((problem, solutions))
         return [self._scored(k, fits) for k, fits in zip(group, solved, strict=True)]

@@ -69,7 +69,9 @@ cdef class DesignView:
                                    Py_ssize_t stop, double* out) noexcept nogil
     cdef void correlate_between(self, const Residual* r, const Py_ssize_t* columns,
                                 Py_ssize_t start, Py_ssize_t stop, double* c) noexcept nogil
-    cdef correlate_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
-                            double* c, int n_threads)
+    cdef int correlate_threaded(self, const Residual* r, const Py_ssize_t* columns,
+                                Py_ssize_t count, double* c, int n_threads) except -1 nogil
+    cdef _correlate_in_pieces(self, const Residual* r, const Py_ssize_t* columns,
+                              Py_ssize_t count, double* c, int n_threads)
     cdef void fill_residual(self, const double* y, const double* w, Py_ssize_t count,
                             const Py_ssize_t* support, Residual* r) noexcept nogil

@@ -187,16 +187,20 @@ cdef class DesignView:
                 c[columns[start + k]] = some[k]
             start += count
 
-    cdef correlate_threaded(self, const Residual* r, const Py_ssize_t* columns, Py_ssize_t count,
-                            double* c, int n_threads):
+    cdef int correlate_threaded(self, const Residual* r, const Py_ssize_t* columns,
+                                Py_ssize_t count, double* c, int n_threads) except -1 nogil:
         """c[j] = <z_j, r>, j = columns[k] (NULL: k), k < count, the columns split over threads;
         the same bits for any number."""
-        cdef double work = <double> self.storage.size * count / max(self.n_features, 1)
+        cdef double work = <double> self.storage.n_stored() * count / max(self.n_features, 1)
         if n_threads <= 1 or work < (
                 THREAD_WORK if self.storage.is_sparse() else DENSE_THREAD_WORK):
-            with nogil:
-                self.correlate_between(r, columns, 0, count, c)
-            return
+            self.correlate_between(r, columns, 0, count, c)
+            return 0
+        with gil:
+            self._correlate_in_pieces(r, columns, count, c, n_threads)
+
+    cdef _correlate_in_pieces(self, const Residual* r, const Py_ssize_t* columns,
+                              Py_ssize_t count, double* c, int n_threads):
         parallel(
             [_Correlations.make(self, r, columns, start, stop, c)
              for start, stop in pieces(count, 4 * n_threads, 4)],

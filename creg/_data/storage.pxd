@@ -72,6 +72,13 @@ cdef class Storage:
             return self.n_features
         return self.start(j + 1) - self.start(j)
 
+    cdef inline Py_ssize_t n_stored(self) noexcept nogil:
+        """Stored entries."""
+        if self.is_sparse():
+            return self.start(
+                self.n_samples if self.layout == SPARSE_ROWS else self.n_features)
+        return self.n_samples * self.n_features
+
     cdef inline double dot(self, Py_ssize_t j, double shift, const double* v) noexcept nogil:
         """sum over the stored entries of column j of (x_ij - shift) v_i (not of sparse rows)."""
         cdef Py_ssize_t k, count

@@ -146,9 +146,7 @@ cdef class Storage:
     @property
     def size(self):
         """Number of stored entries."""
-        if self.is_sparse():
-            return self.start(self.n_samples if self.is_row_layout else self.n_features)
-        return self.n_samples * self.n_features
+        return self.n_stored()
 
     def columns(self):
         """The same X in a column layout: itself, or a copy that is made once and kept."""

@@ -44,8 +44,9 @@ cdef class ActiveSet(Vectors):
         cdef double size = self.factor.size
         return self.gram.signals.stop(size * (size + self.size))
 
-    cdef bint choose_space(self, double l2) except -1
-    cdef extend(self)
+    cdef int choose_space(self, double l2) except -1 nogil
+    cdef _begin_by_samples(self)
+    cdef int extend(self) except -1 nogil
     cdef void refactor(self) noexcept nogil
     cdef void refactor_by(self, bint iterative) noexcept nogil
     cdef void collect(self) noexcept nogil

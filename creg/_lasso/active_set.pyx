@@ -46,12 +46,14 @@ cdef class ActiveSet(Vectors):
             self.samples.reserve(capacity)
         self.capacity = capacity
 
-    cdef extend(self):
+    cdef int extend(self) except -1 nogil:
         """As many features as the Gram block has."""
-        self.reserve(self.gram.capacity)
+        if self.gram.capacity > self.capacity:
+            with gil:
+                self.reserve(self.gram.capacity)
         self.size = self.gram.size
 
-    cdef bint choose_space(self, double l2) except -1:
+    cdef int choose_space(self, double l2) except -1 nogil:
         """Whether this l2, which no feature is without, is solved for in the space of the samples:
         from the first penalty on at which they are so much fewer than the free features.  True
         where that is another way than before."""
@@ -63,15 +65,20 @@ cdef class ActiveSet(Vectors):
             fits &= self.rho[k] > SMALLEST_RIDGE * self.norm[k] * self.norm[k]
         if fits and not self.by_samples and (
                 self.factor.size > FACTORED_TWICE * self.gram.view.n_samples):
-            if self.samples is None:
-                self.samples = SampleFactor(self.gram)
-            self.samples.reserve(self.capacity)
-            self.gram.forget_lines()
+            with gil:
+                self._begin_by_samples()
             self.by_samples, self.iterative = True, False
         elif self.by_samples and not fits:
-            self.gram.store_lines()
+            with gil:
+                self.gram.store_lines()
             self.by_samples = False
         return self.by_samples != before
+
+    cdef _begin_by_samples(self):
+        if self.samples is None:
+            self.samples = SampleFactor(self.gram)
+        self.samples.reserve(self.capacity)
+        self.gram.forget_lines()
 
     cdef void classify(self, Py_ssize_t start) noexcept nogil:
         """States of the features from `start` on by their coefficients; then the factor afresh."""

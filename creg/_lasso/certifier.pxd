@@ -2,7 +2,6 @@ from creg._data.design cimport DesignView
 from creg._lasso.certificate cimport DualPoint
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.references cimport References
-from creg._lasso.shared_reads cimport SharedReads
 
 cdef enum:
     PROJECTED = 2  # mark of a feature in the working set that is no candidate
@@ -11,10 +10,14 @@ cdef enum:
 cdef class Certifier:
     cdef readonly Descent descent
     cdef readonly References references
-    cdef SharedReads shared             # None: full reads are its own
+    cdef bint shares                    # full reads of X with other problems
+    cdef bint may_ask                   # for one, where this certificate can wait for it
+    cdef bint asks                      # and does: there is no gap yet
+    cdef bint is_read                   # it has been: c is of this very residual, a reference
     cdef DesignView view
     cdef readonly double reads          # full reads of X
     cdef readonly long long n_checks, n_seen
+    cdef readonly long long n_screened  # features dropped by Gap Safe, over all penalties
     cdef readonly double half_squared_residual
     cdef int n_threads
     cdef double working_error           # of <z_j, r>, over error_norm_j, in the working set
@@ -27,6 +30,7 @@ cdef class Certifier:
     cdef const double[::1] cross        # Z'Sy of every feature, or None
     cdef object bare                    # unpenalised with some bound
     cdef readonly object one_sided      # with one bound: projected in the dual only
+    cdef Py_ssize_t n_one_sided
     cdef Py_ssize_t[::1] features       # the others
     cdef Py_ssize_t[::1] candidates
     cdef Py_ssize_t[::1] working, active  # with room for `reserve` features
@@ -34,19 +38,23 @@ cdef class Certifier:
     cdef Py_ssize_t n_candidates, n_working
     cdef DualPoint dual
 
-    cdef Py_ssize_t support(self) noexcept
-    cdef double common_ridge(self, Py_ssize_t n_free) except -1
-    cdef double certify(self, double tolerance) except *
-    cdef double _certify_from_residual(self, double tolerance) except *
+    cdef Py_ssize_t support(self) noexcept nogil
+    cdef double common_ridge(self, Py_ssize_t n_free) except -1 nogil
+    cdef bint _has_common_ridge(self) except -1
+    cdef double certify(self, double tolerance) except? -1 nogil
+    cdef double _certify_from_residual(self, double tolerance) except? -1 nogil
     cdef double _certify_one_sided(self) except *
-    cdef double gap(self, bint with_rounding, double moved=*) except *
+    cdef double gap(self, bint with_rounding, double moved) noexcept nogil
     cdef _back_to_primal(self)
-    cdef correlate_candidates(self, double tolerance)
-    cdef bint correlations_suffice(self, double tolerance) noexcept
+    cdef int correlate_candidates(self, double tolerance) except -1 nogil
+    cdef void consider_all(self) noexcept nogil
+    cdef bint correlations_suffice(self, double tolerance) noexcept nogil
     cdef void _consider_near(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
-    cdef bint _pays_in_part(self, double cost) noexcept
-    cdef _read_all(self)
-    cdef correlate(self, const Py_ssize_t* features, Py_ssize_t count)
+    cdef bint _pays_in_part(self, double cost) noexcept nogil
+    cdef int _read_all(self) except -1 nogil
+    cdef bint begin_to_share(self, Py_ssize_t count) noexcept
+    cdef void screen(self, double gap) noexcept nogil
+    cdef int correlate(self, const Py_ssize_t* features, Py_ssize_t count) except -1 nogil
     cdef reserve(self, Py_ssize_t count)
 
 

@@ -39,6 +39,7 @@ cdef class Descent:
             return self.c[j]
         return self.view.correlation(j, &self.residual)
 
+    cdef reserve(self, Py_ssize_t count)
     cdef void step(self, Py_ssize_t j, double delta) noexcept nogil
     cdef double sweep(self, const Py_ssize_t* features, Py_ssize_t count) noexcept nogil
     cdef double project(self) noexcept nogil

@@ -90,11 +90,9 @@ cdef class Descent:
         self.projection = &work[0]
         self._kept["projection"] = (free, basis, solve, work)
 
-    def reserve(self, Py_ssize_t count):
+    cdef reserve(self, Py_ssize_t count):
         """Room for the past iterates of lists of up to `count` features."""
         cdef double[::1] iterates
-        if count <= self.capacity:
-            return
         self.capacity = 2 * count
         iterates = np.empty((DEPTH + 2) * self.capacity)
         self.iterates = &iterates[0]

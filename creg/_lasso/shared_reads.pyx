@@ -1,18 +1,18 @@
 """Full reads of X that several problems over the same X share.
 
-Each has row weights of its own.  When one of them needs <z_j, r> of every column, X'q is taken
-for the residuals of all in one read: that of a problem which waits for its next penalty is exact,
-for it was computed anew for the certificate of its last one, and it becomes a reference there
-(references.pyx), so that the problem reads fewer columns later.
+Each has row weights of its own.  One that needs <z_j, r> of every column waits until all others
+need them too, or have come to their ends; then X'q is taken for the residuals of all in one read,
+which become references (references.pyx).  So who reads what depends on none of the others' pace,
+and between two reads the problems may be solved on threads.
 
-A full read is due when all together have read as much in part as it takes.
+A problem asks for a read when it has read its share of X in part.
 """
 
 from functools import partial
 
-from creg._data.design cimport DesignView
 from creg._data.several cimport DOT, LANES, SeveralVectors
 from creg._data.storage cimport DENSE_THREAD_WORK, THREAD_WORK
+from creg._lasso.certifier cimport Certifier
 from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.references cimport References
 
@@ -23,60 +23,51 @@ cdef enum:
 
 
 cdef class SharedReads:
-    """For at most LANES problems that are solved in turn.
+    """For those of at most LANES problems over one X that can wait; they ask for a read at once.
 
     Parameters
     ----------
-    view : DesignView
-        Of one of them.
+    problems : list of Certifier
     """
 
-    def __init__(self, DesignView view):
-        self.vectors = SeveralVectors(view.storage)
-        self.descents, self.references = [], []
-        self.full = view.storage.size + 4.0 * view.n_features
+    def __init__(self, problems):
+        cdef Certifier problem = problems[0]
+        self.vectors = SeveralVectors(problem.view.storage)
+        self.problems = []
+        for problem in problems:
+            if problem.begin_to_share(len(problems)):
+                self.problems.append(problem)
 
-    def join(self, Descent descent, References references):
-        """A problem more, which waits: its residual stays as it is until it asks."""
-        self.waits[len(self.descents)] = True
-        self.descents.append(descent)
-        self.references.append(references)
-
-    def leave(self, Descent descent):
-        """It needs no references any more."""
-        self.waits[self.descents.index(descent)] = False
-
-    cdef read(self, Descent asking, int n_threads):
-        """<z_j, r> of every column into `asking.c`, and as references of all that take part."""
+    def read(self, int n_threads):
+        """<z_j, r> of every column, for all that ask."""
+        cdef Certifier problem
         cdef Descent descent
         cdef References references
-        cdef DesignView view = asking.view
-        cdef Py_ssize_t k
         cdef Lane* lane
+        asking = [problem for problem in self.problems if problem.asks]
         self.n_lanes = 0
-        for k in range(len(self.descents)):
-            if not self.waits[k]:
-                continue
-            descent, references = self.descents[k], self.references[k]
+        for problem in asking:
+            descent, references = problem.descent, problem.references
             lane = &self.lanes[self.n_lanes]
-            lane.residual = &descent.residual
+            lane.residual, lane.exact = &descent.residual, descent.c
             lane.mean_shift, lane.scale = &descent.view._shift[0], &descent.view._scale[0]
             lane.offset, lane.norm2 = &descent.view._offset[0], descent.norm2
             lane.inverse_norm = references.inverse_norm
-            with nogil:
-                lane.kept = references.begin(&descent.residual, &lane.inverse_length)
-                self.vectors.fill(self.n_lanes, descent.residual.q)
-            lane.exact = descent.c if descent is asking else NULL
+            lane.kept = references.begin(&descent.residual, &lane.inverse_length)
+            self.vectors.fill(self.n_lanes, descent.residual.q)
+            problem.reads += 1.0 / len(asking)
+            problem.asks, problem.is_read = False, True
             self.n_lanes += 1
-        self.spent = 0.0
+        if not asking:
+            return
         self.n_reads += 1
-        if n_threads <= 1 or view.storage.size < (
-                THREAD_WORK if view.storage.is_sparse() else DENSE_THREAD_WORK):
-            with nogil:
-                self._between(0, view.n_features)
+        storage = self.vectors.storage
+        if n_threads <= 1 or storage.size < (
+                THREAD_WORK if storage.is_sparse() else DENSE_THREAD_WORK):
+            self._piece(0, storage.n_features)
             return
         parallel([partial(self._piece, *part)
-                  for part in pieces(view.n_features, 4 * n_threads, TILE)], n_threads)
+                  for part in pieces(storage.n_features, 4 * n_threads, TILE)], n_threads)
 
     def _piece(self, Py_ssize_t start, Py_ssize_t stop):
         with nogil:
@@ -104,8 +95,7 @@ cdef class SharedReads:
                     c = lane.scale[j] * (sums[(j - start) * LANES + k] - lane.offset[j] * total)
                     lane.kept[j] = <float> (c * (lane.inverse_norm[j] * inverse))
                     sums[(j - start) * LANES + k] = c
-                if lane.exact != NULL:
-                    for j in range(start, end):
-                        lane.exact[j] = (
-                            sums[(j - start) * LANES + k] if lane.norm2[j] > 0.0 else 0.0)
+                for j in range(start, end):
+                    lane.exact[j] = (
+                        sums[(j - start) * LANES + k] if lane.norm2[j] > 0.0 else 0.0)
             start = end

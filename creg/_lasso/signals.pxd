@@ -4,5 +4,6 @@ cdef class Signals:
     cdef object _error
 
     cdef bint stop(self, double work) noexcept nogil
+    cdef int check(self, double work) except -1 nogil
     cdef raise_caught(self)
     cdef void _look(self) noexcept

@@ -26,6 +26,12 @@ cdef class Signals:
         except BaseException as error:
             self._error, self.caught = error, True
 
+    cdef int check(self, double work) except -1 nogil:
+        """Raise what was caught, or is now; `work` has been done since the last check."""
+        if self.stop(work):
+            with gil:
+                self.raise_caught()
+
     cdef raise_caught(self):
         """What was caught, or what has come since."""
         self._look()

@@ -7,9 +7,7 @@ from creg._lasso.certifier cimport grown
 from creg._lasso.shared_reads cimport SharedReads
 from creg._lasso.working_set cimport WorkingSetSolver
 
-
-cdef enum:
-    TURN = 3   # penalties that a path goes on by while its working set is in cache
+from creg._data.threads import parallel
 
 
 cdef class Trace:
@@ -28,6 +26,7 @@ cdef class Trace:
     """
 
     cdef readonly WorkingSetSolver solver
+    cdef bint waits                # for a read of X, at the penalty `done`
     cdef const double[::1] l1, l2
     cdef double tolerance, reads
     cdef long long max_iter
@@ -44,28 +43,47 @@ cdef class Trace:
         self.places, self.values = np.empty(256, dtype=np.intp), np.empty(256)
         self.facts = np.empty((len(l1), 5))
 
-    cpdef bint step(self) except -1:
-        """Solve at the next penalty; False where there is none."""
-        cdef WorkingSetSolver solver = self.solver
+    cdef bint _is_over(self) noexcept nogil:
+        cdef Py_ssize_t k = self.done
+        return k == self.l1.shape[0] or (k and self.end - self.indptr[k - 1] > self.most)
+
+    cdef int _step(self) except -1 nogil:
+        """Solve at the next penalty; or ask for a read of X on the way."""
         cdef Py_ssize_t k = self.done, m = self.l1.shape[0], i, j, size
         cdef Status status
-        if k == m or (k and self.end - self.indptr[k - 1] > self.most):
-            return False
-        status = solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)], self.tolerance,
-                            self.max_iter)
-        self.facts[k, 0], self.facts[k, 1] = solver.gap_reached, solver.half_squared_residual
-        self.facts[k, 2], self.facts[k, 3] = solver.reads - self.reads, solver.iterations
-        self.facts[k, 4], self.reads = <double> <int> status, solver.reads
-        if self.end + solver.n_working > self.places.shape[0]:
-            size = 2 * (self.end + solver.n_working)
-            self.places, self.values = grown(self.places, size), grown(self.values, size)
-        for i in range(solver.n_working):
-            j = solver.working[i]
-            self.places[self.end], self.values[self.end] = i, solver.descent.w[j]
-            self.end += solver.descent.w[j] != 0.0
+        if self.waits:
+            status = self.solver.go_on()
+        else:
+            status = self.solver.run(self.l1[k], self.l2[k], self.l1[min(k + 1, m - 1)],
+                                     self.tolerance, self.max_iter)
+        self.waits = self.solver.asks
+        if self.waits:
+            return 0
+        self.facts[k, 0] = self.solver.gap_reached
+        self.facts[k, 1] = self.solver.half_squared_residual
+        self.facts[k, 2] = self.solver.reads - self.reads
+        self.facts[k, 3], self.facts[k, 4] = self.solver.iterations, <double> <int> status
+        self.reads = self.solver.reads
+        size = self.end + self.solver.n_working
+        if size > self.places.shape[0]:
+            with gil:
+                self.places = grown(self.places, 2 * size)
+                self.values = grown(self.values, 2 * size)
+        for i in range(self.solver.n_working):
+            j = self.solver.working[i]
+            self.places[self.end], self.values[self.end] = i, self.solver.descent.w[j]
+            self.end += self.solver.descent.w[j] != 0.0
         self.done = k + 1
         self.indptr[k + 1] = self.end
-        return True
+
+    def follow(self):
+        """Solve at the next penalties; True where it waits for a read of X, False at the end."""
+        with nogil:
+            while not self._is_over():
+                self._step()
+                if self.waits:
+                    break
+        return self.waits
 
     def result(self):
         """What there is so far.
@@ -83,31 +101,30 @@ cdef class Trace:
         return indptr, indices, values.base, self.facts.base[:self.done]
 
 
-def trace_together(traces):
-    """Follow several paths to their ends, a few penalties of each in turn, with shared reads of X.
+def trace_together(traces, int n_threads=1, int at_once=1):
+    """Follow several paths to their ends, with shared reads of X between which they are on their
+    own.
 
     Parameters
     ----------
     traces : list of Trace
         At most LANES, over the same X.
+    n_threads : int
+        For reads.
+    at_once : int
+        How many are followed at once.
     """
-    cdef Trace path
-    cdef SharedReads shared = None
-    cdef int _turn
+    cdef SharedReads shared
     going = list(traces)
-    if len(going) > 1:
-        path = going[0]
-        shared = SharedReads(path.solver.view)
-        for path in going:
-            path.solver.share(shared)
+    if len(going) == 1:
+        going[0].follow()
+        return
+    if going:
+        shared = SharedReads([path.solver for path in going])
     while going:
-        for path in list(going):
-            for _turn in range(TURN):
-                if not path.step():
-                    going.remove(path)
-                    if shared is not None:
-                        shared.leave(path.solver.descent)
-                    break
+        shared.read(n_threads)
+        waiting = parallel([path.follow for path in going], at_once)
+        going = [path for path, waits in zip(going, waiting) if waits]
 
 
 cdef tuple _ascending(working, const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] places,

@@ -36,17 +36,22 @@ cdef class WorkingGram:
     cdef Signals signals                   # for what works on it
 
     cdef refer(self)
-    cdef add(self, const Py_ssize_t* features, Py_ssize_t count)
+    cdef int add(self, const Py_ssize_t* features, Py_ssize_t count) except -1 nogil
     cdef const double* row(self, Py_ssize_t k) noexcept nogil
     cdef void add_rows(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                        double* out) noexcept nogil
     cdef forget_lines(self)
     cdef store_lines(self)
     cdef _reserve(self, Py_ssize_t size)
+    cdef bint _has_block(self, Py_ssize_t count) noexcept nogil
     cdef _reserve_block(self, Py_ssize_t count)
-    cdef _reserve_rows(self, Py_ssize_t count)
+    cdef Py_ssize_t _chunks_for(self, Py_ssize_t count) noexcept nogil
+    cdef _reserve_rows(self, Py_ssize_t need)
     cdef void _copy(self, Py_ssize_t size) noexcept nogil
-    cdef _multiply(self, Py_ssize_t count)
+    cdef int _multiply(self, Py_ssize_t count) except -1 nogil
+    cdef _multiply_in_parts(self, Py_ssize_t rows, Py_ssize_t count)
+    cdef void _multiply_rows(self, Py_ssize_t start, Py_ssize_t stop,
+                             Py_ssize_t count) noexcept nogil
     cdef void _insert(self, Py_ssize_t count) noexcept nogil
     cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil
     cdef void _store(self, Py_ssize_t count) noexcept nogil

@@ -71,21 +71,27 @@ cdef class WorkingGram:
         self.G = <double*> self.whole
         self.size = self.capacity = self.whole_stride
 
-    cdef add(self, const Py_ssize_t* features, Py_ssize_t count):
+    cdef int add(self, const Py_ssize_t* features, Py_ssize_t count) except -1 nogil:
         """Append features to the working set: the rows and columns of G."""
-        cdef Py_ssize_t k, size = self.size + count
-        self._reserve(size)
+        cdef Py_ssize_t k, need, size = self.size + count
+        if size > self.capacity:
+            with gil:
+                self._reserve(size)
         for k in range(count):
             self.features[self.size + k] = features[k]
             self.entries += self.view.storage.count(features[k])
         if self.whole != NULL:
             self._copy(size)
         else:
-            self._reserve_block(count)
+            if not self._has_block(count):
+                with gil:
+                    self._reserve_block(count)
             if self.is_sparse:
-                self._reserve_rows(count)
-                with nogil:
-                    self._insert(count)
+                need = self._chunks_for(count)
+                if need > self.chunk_capacity:
+                    with gil:
+                        self._reserve_rows(need)
+                self._insert(count)
             else:
                 self._multiply(count)
             self.columns_read += count
@@ -97,8 +103,6 @@ cdef class WorkingGram:
         cdef Py_ssize_t[::1] features, chosen
         cdef double[::1] reals
         cdef Py_ssize_t capacity = self.capacity
-        if size <= capacity:
-            return
         # beyond some size copying costs less than room that is never used
         capacity = max(size, 32, 2 * capacity if capacity < 2048 else capacity + capacity // 2)
         kept = self._arrays
@@ -135,6 +139,10 @@ cdef class WorkingGram:
         self._multiply(count)
         self.size = count
 
+    cdef bint _has_block(self, Py_ssize_t count) noexcept nogil:
+        return not (self.stored and count * self.capacity > self.block_capacity) and (
+            self.is_sparse or self.capacity <= self.column_capacity)
+
     cdef _reserve_block(self, Py_ssize_t count):
         """Room for the products of new columns, and for dense columns themselves."""
         cdef Py_ssize_t n = self.view.n_samples, capacity = self.capacity
@@ -153,25 +161,27 @@ cdef class WorkingGram:
             self.columns, self.column_capacity = &columns[0, 0], capacity
             self._arrays["columns"] = columns
 
-    cdef _reserve_rows(self, Py_ssize_t count):
-        """Room for the entries of the new columns, each of which opens a chunk at most; a row has
-        one chunk at most that is not full."""
+    cdef Py_ssize_t _chunks_for(self, Py_ssize_t count) noexcept nogil:
+        """Entries of the new columns open a chunk each at most; a row has one chunk at most that is
+        not full."""
         cdef Py_ssize_t n = self.view.n_samples, k, entries = 0, need = self.n_chunks
-        cdef Py_ssize_t[::1] head, following
-        cdef int32_t[::1] filled
-        cdef int32_t[:, ::1] feature
-        cdef double[:, ::1] value
         for k in range(count):
             need += self.view.storage.count(self.features[self.size + k])
         for k in range(self.size + count):
             entries += self.view.storage.count(self.features[k])
-        need = 1 + min(need, (entries + (CHUNK - 1) * n) // CHUNK)
+        return 1 + min(need, (entries + (CHUNK - 1) * n) // CHUNK)
+
+    cdef _reserve_rows(self, Py_ssize_t need):
+        """Room for so many chunks."""
+        cdef Py_ssize_t n = self.view.n_samples
+        cdef Py_ssize_t[::1] head, following
+        cdef int32_t[::1] filled
+        cdef int32_t[:, ::1] feature
+        cdef double[:, ::1] value
         if self.row_head == NULL:
             head, filled = np.full(n, -1, dtype=np.intp), np.full(n, CHUNK, dtype=np.int32)
             self.row_head, self.row_filled = &head[0], &filled[0]
             self._arrays["rows"] = (head, filled)
-        if need <= self.chunk_capacity:
-            return
         need = max(need, 2 * self.n_chunks)
         following = np.empty(need, dtype=np.intp)
         feature, value = np.empty((need, CHUNK), dtype=np.int32), np.empty((need, CHUNK))
@@ -191,33 +201,40 @@ cdef class WorkingGram:
                 self.G[k * m + i] = row[self.features[i]]
                 self.G[i * m + k] = row[self.features[i]]
 
-    cdef _multiply(self, Py_ssize_t count):
+    cdef int _multiply(self, Py_ssize_t count) except -1 nogil:
         """Dense X: Z_W'Z_new by one matrix product, a large one in parts, whatever the threads."""
         cdef Py_ssize_t n = self.view.n_samples, k, j, rows = self.size + count
         cdef double* new = self.columns + self.size * n
-        with nogil:
-            for k in range(count):
-                j = self.features[self.size + k]
-                memset(new + k * n, 0, n * sizeof(double))
-                self.view.storage.axpy(j, self.view._scale[j], self.view._shift[j], self.root_s,
-                                       new + k * n)
+        for k in range(count):
+            j = self.features[self.size + k]
+            memset(new + k * n, 0, n * sizeof(double))
+            self.view.storage.axpy(j, self.view._scale[j], self.view._shift[j], self.root_s,
+                                   new + k * n)
         if not self.stored:
-            return
+            return 0
         if <double> n * rows * count < PRODUCT_WORK:
             self._multiply_rows(0, rows, count)
         else:
-            parallel([partial(self._multiply_rows, *part, count)
-                      for part in pieces(rows, PARTS, 16)], self.n_threads)
+            with gil:
+                self._multiply_in_parts(rows, count)
         self._store(count)
 
-    def _multiply_rows(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count):
+    cdef _multiply_in_parts(self, Py_ssize_t rows, Py_ssize_t count):
+        parallel([partial(self._multiply_part, *part, count)
+                  for part in pieces(rows, PARTS, 16)], self.n_threads)
+
+    def _multiply_part(self, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count):
+        with nogil:
+            self._multiply_rows(start, stop, count)
+
+    cdef void _multiply_rows(self, Py_ssize_t start, Py_ssize_t stop,
+                             Py_ssize_t count) noexcept nogil:
         """These rows of Z_W'Z_new."""
         cdef int rows = <int> (stop - start), width = <int> count
         cdef int depth = <int> self.view.n_samples, height = <int> (self.size + count)
-        with nogil:
-            dgemm(&TRANSPOSED, &PLAIN, &rows, &width, &depth, &ONE,
-                  self.columns + start * depth, &depth, self.columns + self.size * depth, &depth,
-                  &NOUGHT, self.block + start, &height)
+        dgemm(&TRANSPOSED, &PLAIN, &rows, &width, &depth, &ONE,
+              self.columns + start * depth, &depth, self.columns + self.size * depth, &depth,
+              &NOUGHT, self.block + start, &height)
 
     cdef void _insert(self, Py_ssize_t count) noexcept nogil:
         """Sparse X: the entries of the new columns into the rows, then their lines of G."""

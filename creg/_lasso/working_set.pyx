@@ -10,23 +10,21 @@
 The working set is kept along a path.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, fabs, sqrt
 
 import numpy as np
 
-from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
-from creg._lasso.certificate cimport GRAM_ROUNDING, is_screened
+from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_FEATURES, MAX_ITER, STALLED, Status
+from creg._lasso.certificate cimport GRAM_ROUNDING
 from creg._lasso.certifier cimport PROJECTED, Certifier, grown
-from creg._lasso.coordinate_descent cimport Descent
 from creg._lasso.active_set cimport ActiveSet
+from creg._lasso.largest cimport keep_largest
 from creg._lasso.penalty cimport (
     Penalty, limit, lower_of, ridge_of, threshold, upper_of, value,
 )
 from creg._lasso.pivoting cimport extrapolate, solve as pivot_until_consistent
+from creg._lasso.signals cimport Signals
 from creg._lasso.working_gram cimport WorkingGram
-
-from creg._data.threads import check_stopped
 
 cdef double WORK_BETWEEN_SIGNALS = 2e7  # multiplications: about 10 to 40 ms
 cdef Py_ssize_t LARGEST_ADDITION = 64
@@ -57,10 +55,11 @@ cdef class WorkingSetSolver(Certifier):
                  *, gram=None, cross=None, int n_threads=1, bint pivoting=False):
         super().__init__(view, y, l1_weights, l2_weights, lower, upper, features, gram, cross,
                          n_threads)
-        self.best_coef = np.empty(len(self.working))
+        self.best_coef, self.signals = np.empty(len(self.working)), Signals()
         self.chosen, self.excess = np.empty(16, dtype=np.intp), np.empty(16)
         if pivoting:
             self.block = WorkingGram(view, gram, n_threads)
+            self.signals = self.block.signals
             self.pivoting = ActiveSet(self.block, self.norm_y)
             self.free_in_working = True
             if gram is None:
@@ -103,71 +102,92 @@ cdef class WorkingSetSolver(Certifier):
         n_iter : int
         status : int
         """
-        cdef Status status = self.run(l1, l2, next_l1, tolerance, max_iter)
+        cdef Status status
+        with nogil:
+            status = self.run(l1, l2, next_l1, tolerance, max_iter)
         return self.gap_reached, self.iterations, <int> status
 
     cdef Status run(self, double l1, double l2, double next_l1, double tolerance,
-                    long long max_iter) except *:
-        """As `solve`, the gap and the iterations left in the attributes."""
-        cdef long long first = self.n_iter(), last = first + max_iter
-        cdef double gap, before = self.l1_before, here = self.l1_in_force, target = 0.8 * tolerance
-        cdef Status status = CONVERGED
-        cdef int stalls = 0
-        cdef bint worse
+                    long long max_iter) except? MAX_FEATURES nogil:
+        """As `solve`, the gap and the iterations left in the attributes.
+
+        Where it `asks` for a read of X, there is no solution yet: `go_on` once it `is_read`.
+        """
+        cdef double before = self.l1_before, here = self.l1_in_force
+        self.first = self.n_iter()
+        self.l1_ahead, self.tolerance, self.last = next_l1, tolerance, self.first + max_iter
+        self.target, self.status, self.stalls, self.may_ask = 0.8 * tolerance, CONVERGED, 0, False
         if self.descending:
             self._resume_pivoting()
         if self.pivoting is not None:
             self.pivoting.allowance = 0.25 * tolerance
-        self._begin(l1, l2, last)
+        self._begin(l1, l2, self.last)
         if self.pivoting is not None:
             self.l1_before = here
             extrapolate(self.pivoting,
                         (here - l1) / (before - here) if before > here > l1 else 0.0)
         self.far = 1.001 * min(max(l1 / next_l1 if next_l1 > 0.0 else 1.0, 1.0), 1.0 / STEP)
+        return self.go_on()
+
+    cdef Status go_on(self) except? MAX_FEATURES nogil:
+        """The rounds of `run`."""
+        cdef double gap, l1 = self.l1_in_force, tolerance = self.tolerance
+        cdef bint worse
         while True:
-            if self.n_working:
-                status = self._minimise(target, last - self.n_iter())
+            if self.n_working and not self.is_read:
+                self.status = self._minimise(self.target, self.last - self.n_iter())
+            self.may_ask = self.shares
             gap = self._check(tolerance)
+            self.may_ask = False
+            if self.asks:
+                return self.status
+            self._check_signals()
             if gap <= tolerance:
-                self._add(next_l1 / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
-                status = CONVERGED
-                break
-            if status == INTERRUPTED and self.n_iter() < last:
+                self._add(self.l1_ahead / l1 if l1 > 0.0 else 1.0, max(4, self.support() // 4))
+                return self._end(CONVERGED, gap)
+            if self.status == INTERRUPTED and self.n_iter() < self.last:
                 self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2))
                 continue
             worse = self.pivoting is not None and not self._keep_best(gap)
-            if self.n_iter() >= last:
-                status = MAX_ITER
-                break
+            if self.n_iter() >= self.last:
+                return self._end(MAX_ITER, gap)
             if worse and not self.descending:
                 self._begin_descending()
                 continue
             if self.pivoting is None:
-                self._screen(gap)
+                self.screen(gap)
             if self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2)):
-                target, stalls = max(0.8 * tolerance, 0.05 * gap), 0
-            elif target > 0.8 * tolerance:
-                target = 0.8 * tolerance
-            elif status == MAX_ITER:
+                self.target, self.stalls = max(0.8 * tolerance, 0.05 * gap), 0
+            elif self.target > 0.8 * tolerance:
+                self.target = 0.8 * tolerance
+            elif self.status == MAX_ITER:
                 continue
-            elif status == STALLED or stalls >= MOST_STALLS:
-                if self.pivoting is not None and not self.descending:
-                    self._begin_descending()
-                    stalls = 0
-                    continue
-                status = STALLED
-                break
+            elif self.status == STALLED or self.stalls >= MOST_STALLS:
+                if self.pivoting is None or self.descending:
+                    return self._end(STALLED, gap)
+                self._begin_descending()
+                self.stalls = 0
             else:
-                stalls += 1
-                target *= 0.1
+                self.stalls += 1
+                self.target *= 0.1
                 self.refine = True
+
+    cdef Status _end(self, Status status, double gap) except? MAX_FEATURES nogil:
+        """With the best state at this penalty."""
         if self.pivoting is not None and status != CONVERGED and not gap <= self.best_gap:
             self._begin_descending()
-            gap = self._check(tolerance)
-        self.gap_reached, self.iterations = gap, self.n_iter() - first
+            gap = self._check(self.tolerance)
+        self.gap_reached, self.iterations = gap, self.n_iter() - self.first
         return status
 
-    cdef _begin(self, double l1, double l2, long long last):
+    cdef int _check_signals(self) except -1 nogil:
+        """Multiplications of a certificate: in X, for the residual, and those of the bounds."""
+        cdef double read = (self.reads - self.reads_checked) * self.view.storage.n_stored()
+        self.reads_checked = self.reads
+        self.signals.check(
+            read + <double> self.view.n_samples * self.n_working + 4.0 * self.view.n_features)
+
+    cdef int _begin(self, double l1, double l2, long long last) except -1 nogil:
         """Approach the penalties; from nothing where the state is worse than nothing."""
         self.n_brief = 0
         self.far = 1.01 / STEP
@@ -175,12 +195,13 @@ cdef class WorkingSetSolver(Certifier):
         self._approach(l1, l2, last)
         if self.pivoting is not None and not self._objective() <= (
                 1.0 + 1e-9) * 0.5 * self.norm_y * self.norm_y and self._can_be_zero():
-            self.start(np.zeros(self.view.n_features))
+            with gil:
+                self.start(np.zeros(self.view.n_features))
             self._approach(l1, l2, last)
         self._keep_best(INFINITY)
         self.n_brief = MOST_BRIEF
 
-    cdef bint _can_be_zero(self) noexcept:
+    cdef bint _can_be_zero(self) noexcept nogil:
         cdef Py_ssize_t k, j
         for k in range(self.n_working):
             j = self.working[k]
@@ -188,7 +209,7 @@ cdef class WorkingSetSolver(Certifier):
                 return False
         return True
 
-    cdef double _objective(self) noexcept:
+    cdef double _objective(self) noexcept nogil:
         cdef Py_ssize_t k, j
         cdef double objective = self.half_squared_residual
         cdef const Penalty* penalty = &self.descent.penalty
@@ -197,26 +218,25 @@ cdef class WorkingSetSolver(Certifier):
             objective += value(self.descent.w[j], threshold(penalty, j), ridge_of(penalty, j))
         return objective
 
-    cdef _set_penalty(self, double l1, double l2, double reach):
+    cdef int _set_penalty(self, double l1, double l2, double reach) except -1 nogil:
         """The penalties in force; candidates will be those that may violate at the l1 `reach`."""
         self.descent.penalty.l1, self.descent.penalty.l2 = l1, l2
         if self.references is None or self.references.size == 0:
-            self.consider(self.features)
+            self.consider_all()
         if self.references is not None:
             self.references.set_l1(reach)
         if self.pivoting is not None:
             self._set_thresholds(l2 != self.l2_in_force)
         self.l1_in_force, self.l2_in_force = l1, l2
 
-    cdef _approach(self, double l1, double l2, long long last):
+    cdef int _approach(self, double l1, double l2, long long last) except -1 nogil:
         """Set the penalties, a far l1 by loose solves on the way, so that the working set grows in
         the right order (a support that is grown at once soon has more features than the solution,
         and the rank)."""
         cdef double level = self.l1_in_force, reach
         cdef Status status
         if self.pivoting is None or l1 <= 0.0:
-            self._set_penalty(l1, l2, l1)
-            return
+            return self._set_penalty(l1, l2, l1)
         if level == 0.0:
             self._set_penalty(l1, l2, l1)
             self._check(INFINITY)
@@ -233,7 +253,7 @@ cdef class WorkingSetSolver(Certifier):
         self._set_penalty(l1, l2, l1)
         self._add(1.0, max(LARGEST_ADDITION, self.n_working // 2))
 
-    cdef double _largest_ratio(self) noexcept:
+    cdef double _largest_ratio(self) noexcept nogil:
         """The largest |c_j| / a_j among the candidates, on open sides: the l1 of this state."""
         cdef Py_ssize_t k, j
         cdef double c, a, largest = 0.0
@@ -246,10 +266,12 @@ cdef class WorkingSetSolver(Certifier):
                 largest = max(largest, fabs(c) / a)
         return largest
 
-    cdef double _check(self, double tolerance) except *:
+    cdef double _check(self, double tolerance) except? -1 nogil:
         """The gap; pivoting goes on from correlations that are exact."""
         cdef double gap = self.certify(tolerance)
         cdef Py_ssize_t k
+        if self.asks:
+            return gap
         if self.working_error == 0.0 and self.pivoting is not None:
             self.pivoting.drift = 0.0
         cdef bint left_bound = False
@@ -263,7 +285,7 @@ cdef class WorkingSetSolver(Certifier):
                 self.pivoting.classify(0)
         return gap
 
-    cdef bint _keep_best(self, double gap) except -1:
+    cdef bint _keep_best(self, double gap) noexcept nogil:
         """Remember this state if its objective is no worse than the best at this penalty."""
         cdef Py_ssize_t k
         cdef double objective = self._objective()
@@ -280,14 +302,14 @@ cdef class WorkingSetSolver(Certifier):
                 self.best_coef[k] = self.descent.w[self.working[k]]
         return True
 
-    cdef _back_to_best(self):
+    cdef void _back_to_best(self) noexcept nogil:
         """The coefficients of the best state at this penalty."""
         cdef Py_ssize_t k
         for k in range(self.n_working):
             self.descent.w[self.working[k]] = self.best_coef[k] if k < self.n_best else 0.0
         self.descent.refresh(&self.active[0], self.support())
 
-    cdef _begin_descending(self):
+    cdef void _begin_descending(self) noexcept nogil:
         """From the best state at this penalty, by coordinate descent until the next."""
         self._back_to_best()
         self.descending = True
@@ -297,7 +319,7 @@ cdef class WorkingSetSolver(Certifier):
         cdef Py_ssize_t size = self.support()
         return np.sort(np.asarray(self.active)[:size])
 
-    cdef long long n_iter(self) noexcept:
+    cdef long long n_iter(self) noexcept nogil:
         """Linear solves and sweeps so far."""
         return self.descent.n_sweeps + (0 if self.pivoting is None else self.pivoting.n_solves)
 
@@ -307,11 +329,19 @@ cdef class WorkingSetSolver(Certifier):
         if chosen.shape[0]:
             self._enter(&chosen[0], chosen.shape[0])
 
-    cdef _enter(self, const Py_ssize_t* chosen, Py_ssize_t count):
-        cdef Py_ssize_t k, j, first = self.n_working
-        if first + count > self.working.shape[0]:
-            self.reserve(2 * (first + count))
+    cdef _make_room(self, Py_ssize_t count):
+        """For a working set of so many."""
+        if count > self.working.shape[0]:
+            self.reserve(2 * count)
             self.best_coef = grown(self.best_coef, len(self.working))
+        if count > self.descent.capacity:
+            self.descent.reserve(count)
+
+    cdef int _enter(self, const Py_ssize_t* chosen, Py_ssize_t count) except -1 nogil:
+        cdef Py_ssize_t k, j, first = self.n_working
+        if first + count > min(self.working.shape[0], self.descent.capacity):
+            with gil:
+                self._make_room(first + count)
         for k in range(count):
             j = chosen[k]
             if not self.in_working[j]:
@@ -320,7 +350,6 @@ cdef class WorkingSetSolver(Certifier):
                 self.n_working += 1
                 if self.references is not None:
                     self.references.settle(j)
-        self.descent.reserve(self.n_working)
         if self.pivoting is not None and self.n_working > first:
             self.block.add(&self.working[first], self.n_working - first)
             self.pivoting.extend()
@@ -328,21 +357,20 @@ cdef class WorkingSetSolver(Certifier):
             if first == 0 or not threshold(&self.descent.penalty, self.working[first]) > 0.0:
                 self.pivoting.classify(first)
 
-    cdef void _to_pivoting(self, Py_ssize_t first) noexcept:
+    cdef void _to_pivoting(self, Py_ssize_t first) noexcept nogil:
         """Coefficients, correlations and penalties of the working set from position `first` on."""
-        cdef ActiveSet pivoting = self.pivoting
-        cdef Descent descent = self.descent
-        cdef const Penalty* penalty = &descent.penalty
+        cdef const Penalty* penalty = &self.descent.penalty
         cdef Py_ssize_t k, j
         for k in range(first, self.n_working):
             j = self.working[k]
-            pivoting.w[k], pivoting.c[k] = descent.w[j], descent.c[j]
-            pivoting.t[k], pivoting.rho[k] = threshold(penalty, j), ridge_of(penalty, j)
-            pivoting.lower[k], pivoting.upper[k] = lower_of(penalty, j), upper_of(penalty, j)
-            pivoting.norm[k] = sqrt(descent.norm2[j])
-            pivoting.error_norm[k] = descent.error_norm[j]
+            self.pivoting.w[k], self.pivoting.c[k] = self.descent.w[j], self.descent.c[j]
+            self.pivoting.t[k], self.pivoting.rho[k] = threshold(penalty, j), ridge_of(penalty, j)
+            self.pivoting.lower[k] = lower_of(penalty, j)
+            self.pivoting.upper[k] = upper_of(penalty, j)
+            self.pivoting.norm[k] = sqrt(self.descent.norm2[j])
+            self.pivoting.error_norm[k] = self.descent.error_norm[j]
 
-    cdef _set_thresholds(self, bint factor_changes):
+    cdef int _set_thresholds(self, bint factor_changes) except -1 nogil:
         """The penalties of the working set; with another l2 the factor is another too."""
         cdef Py_ssize_t k
         for k in range(self.n_working):
@@ -350,47 +378,44 @@ cdef class WorkingSetSolver(Certifier):
             self.pivoting.rho[k] = ridge_of(&self.descent.penalty, self.working[k])
         factor_changes |= self.pivoting.choose_space(self.common_ridge(self.pivoting.factor.size))
         if factor_changes:
-            with nogil:
-                self.pivoting.refactor()
+            self.pivoting.refactor()
 
-    cdef bint correlations_suffice(self, double tolerance) noexcept:
+    cdef bint correlations_suffice(self, double tolerance) noexcept nogil:
         """Rounding of c by way of the Gram block: each change of w_k errs by at most
 
             eps (8 + n/64 + |W|) error_norm_j error_norm_k |change|
         """
         cdef double error, size = 0.0
         cdef Py_ssize_t k
-        cdef ActiveSet pivoting = self.pivoting
-        if pivoting is None or self.descending:
+        if self.pivoting is None or self.descending:
             return False
         for k in range(self.n_working):
-            size += fabs(pivoting.w[k]) * pivoting.error_norm[k]
+            size += fabs(self.pivoting.w[k]) * self.pivoting.error_norm[k]
         error = GRAM_ROUNDING * EPS * (8.0 + self.view.n_samples / 64.0 + self.n_working) * (
-            pivoting.drift + self.norm_y + size)
+            self.pivoting.drift + self.norm_y + size)
         if tolerance < INFINITY:
             tolerance = min(tolerance, LOOSE * self.norm_y * self.norm_y)
         if not error * size <= SMALL_SHARE * tolerance:
             return False
         for k in range(self.n_working):
-            self.descent.c[self.working[k]] = pivoting.c[k]
+            self.descent.c[self.working[k]] = self.pivoting.c[k]
         self.working_error = error
         return True
 
-    cdef void _correlate_working(self) noexcept:
+    cdef void _correlate_working(self) noexcept nogil:
         """<z_j, r> of the working set from the residual at hand."""
         self.descent.correlate(&self.working[0], self.n_working)
 
-    cdef Status _pivot(self, long long max_solves) except *:
+    cdef Status _pivot(self, long long max_solves) except? MAX_FEATURES nogil:
         """Minimise over the working set by pivoting."""
         cdef Status status
         cdef Py_ssize_t k
         cdef bint brief = self.n_brief > 0 and <double> self.pivoting.factor.size * \
-            self.pivoting.factor.size > self.view.storage.size and not self.refine
+            self.pivoting.factor.size > self.view.storage.n_stored() and not self.refine
         if brief and self.n_brief == MOST_BRIEF:
             self.pivoting.forget_counts()
-        with nogil:
-            status = pivot_until_consistent(self.pivoting, max_solves, self.refine, brief)
-        self.block.signals.raise_caught()
+        status = pivot_until_consistent(self.pivoting, max_solves, self.refine, brief)
+        self.signals.check(0.0)
         if brief and status == STALLED:
             self.n_brief = 0
             self._back_to_best()
@@ -406,7 +431,7 @@ cdef class WorkingSetSolver(Certifier):
             self.descent.w[self.working[k]] = self.pivoting.w[k]
         return status
 
-    cdef _resume_pivoting(self):
+    cdef void _resume_pivoting(self) noexcept nogil:
         """Coordinate descent was the resort of the last penalty: its solution is where to go on."""
         self.descent.refresh(&self.active[0], self.support())
         self._correlate_working()
@@ -415,7 +440,7 @@ cdef class WorkingSetSolver(Certifier):
         self.pivoting.classify(0)
         self.descending = False
 
-    cdef Status _minimise(self, double target, long long max_iter) except *:
+    cdef Status _minimise(self, double target, long long max_iter) except? MAX_FEATURES nogil:
         """Minimise over the working set; where pivoting stalls by coordinate descent."""
         cdef Status status
         if self.pivoting is not None and not self.descending:
@@ -425,48 +450,19 @@ cdef class WorkingSetSolver(Certifier):
             self._begin_descending()
         return self._descend(target, min(max_iter, MOST_SWEEPS))
 
-    cdef Status _descend(self, double target, long long max_sweeps) except *:
+    cdef Status _descend(self, double target, long long max_sweeps) except? MAX_FEATURES nogil:
         """Coordinate descent on the working set, with signals checked on the way."""
         cdef Status status
         cdef long long last = self.descent.n_sweeps + max_sweeps
+        cdef double before
         while True:
-            with nogil:
-                status = self.descent.minimise(
-                    &self.working[0], self.n_working, &self.active[0], target,
-                    last - self.descent.n_sweeps, WORK_BETWEEN_SIGNALS)
-            PyErr_CheckSignals()
-            check_stopped()
+            before = self.descent.work
+            status = self.descent.minimise(
+                &self.working[0], self.n_working, &self.active[0], target,
+                last - self.descent.n_sweeps, WORK_BETWEEN_SIGNALS)
+            self.signals.check(self.descent.work - before)
             if status != INTERRUPTED:
                 return status
-
-    cdef _screen(self, double gap):
-        """Drop candidates that Gap Safe proves to be zero: |<z_j, theta*> - s c_j| is at most
-        ||z_j|| sqrt(2 gap).  They leave the working set too: the gap of the problem that is left
-        presumes that they stay zero."""
-        cdef Py_ssize_t k, j, kept = 0
-        cdef double t, radius = sqrt(2.0 * gap), scale = self.dual.scale
-        cdef Descent descent = self.descent
-        cdef const Penalty* penalty = &descent.penalty
-        if len(self.one_sided) or not gap < INFINITY:
-            return
-        for k in range(self.n_candidates):
-            j = self.candidates[k]
-            t = threshold(penalty, j)
-            if descent.w[j] == 0.0 and t > 0.0 and is_screened(
-                    scale * descent.c[j],
-                    sqrt(descent.norm2[j]) * radius + self.dual.error * descent.error_norm[j],
-                    t, lower_of(penalty, j), upper_of(penalty, j)):
-                self.n_screened += 1
-                self.in_working[j] = 0
-                continue
-            self.candidates[kept] = j
-            kept += 1
-        self.n_candidates = kept
-        kept = 0
-        for k in range(self.n_working):
-            self.working[kept] = self.working[k]
-            kept += self.in_working[self.working[k]]
-        self.n_working = kept
 
     cdef bint _violates(self, Py_ssize_t j, double ratio, double* excess) noexcept nogil:
         """Whether |c_j| > ratio t_j on an open side, outside of the working set; by how much."""
@@ -478,22 +474,21 @@ cdef class WorkingSetSolver(Certifier):
         excess[0] = (fabs(c) - t) / sqrt(self.descent.norm2[j])
         return fabs(c) > t and limit(c, lower_of(penalty, j), upper_of(penalty, j)) > 0.0
 
-    cdef Py_ssize_t _add(self, double ratio, Py_ssize_t most) except -1:
+    cdef Py_ssize_t _add(self, double ratio, Py_ssize_t most) except -1 nogil:
         """Add at most `most` candidates with |c_j| > ratio t_j, the largest first."""
         cdef Py_ssize_t k, found = 0
-        cdef Py_ssize_t[::1] chosen
         cdef double e
         for k in range(self.n_candidates):
             if self._violates(self.candidates[k], ratio, &e):
                 if found == self.chosen.shape[0]:
-                    self.chosen = grown(self.chosen, 2 * found)
-                    self.excess = grown(self.excess, 2 * found)
+                    with gil:
+                        self.chosen = grown(self.chosen, 2 * found)
+                        self.excess = grown(self.excess, 2 * found)
                 self.chosen[found], self.excess[found] = self.candidates[k], e
                 found += 1
-        chosen = self.chosen
         if found > most:
-            order = np.argsort(np.asarray(self.excess)[:found], kind="stable")[found - most:]
-            chosen, found = np.sort(np.asarray(chosen)[order]), most
+            keep_largest(&self.excess[0], &self.chosen[0], found, most)
+            found = most
         if found:
-            self._enter(&chosen[0], found)
+            self._enter(&self.chosen[0], found)
         return found

@@ -1,5 +1,7 @@
 """Paths that are followed together: reads of X that they share leave out no violator."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from kernels import Kernel, random_kernel
@@ -87,10 +89,36 @@ def test_a_path_that_ends_early_takes_no_part_any_more():
     assert all(np.count_nonzero(each) <= 2 for each, _ in w[:-1])
 
 
-def test_the_same_bits_each_time():
+def test_the_same_bits_with_any_number_of_threads():
     results = []
-    for _ in range(2):
+    for n_threads, at_once in [(1, 1), (2, 1), (2, 2), (3, 3), (5, 4)]:
         paths = [path_of(kernel)[0] for kernel in training_sets(3, 25, 300, 4)]
-        trace_together(paths)
+        trace_together(paths, n_threads, at_once)
         results.append([path.result()[2].tobytes() for path in paths])
-    assert results[0] == results[1]
+    assert len({tuple(each) for each in results}) == 1
+
+
+def test_a_path_with_unpenalised_features_reads_for_itself():
+    """Its residual is projected after it is computed."""
+    kernels = training_sets(0, 30, 120, 3)
+    kernels[1].a[:2] = kernels[1].b[:2] = 0.0
+    paths = [path_of(kernel) for kernel in kernels]
+    trace_together([path for path, _ in paths], 2, 2)
+    for kernel, (path, l1) in zip(kernels, paths, strict=True):
+        for (w, facts), level in zip(columns(kernel, path), l1, strict=True):
+            assert facts[4] == 0
+            r = kernel.residual(w) * np.sqrt(kernel.s)
+            slack = 1e-6 + np.sqrt(2 * facts[0]) / np.linalg.norm(r)
+            assert kernel.dual_excess(w, level, 0.0) <= slack
+
+
+def test_an_error_of_one_path_ends_all():
+    kernels = training_sets(2, 30, 200, 3)
+    paths = [path_of(kernel)[0] for kernel in kernels]
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    other = SimpleNamespace(solver=paths[0].solver, follow=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trace_together([*paths[1:], other], 2, 2)
