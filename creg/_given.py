@@ -22,6 +22,8 @@ Float = NDArray[np.float64]
 LARGEST_GRAM = 2000
 # The same for a few alphas.
 LARGEST_GRAM_OF_ONE = 300
+# Reads of X that one alpha takes, over log(alpha_max / alpha)^2.
+READS = 0.8
 # Most features that are all pivoted on at once.
 NARROW = 128
 
@@ -70,6 +72,8 @@ class Data:
         Whether `scale_` will be asked for.
     n_alphas : int
         Penalties with an l1 part that each target will be solved at.
+    lone : bool
+        Whether there is one target, and one penalty.
     n_threads : int
     given : Products or None
         Of the rows under these weights, the target in its own units, where they are known.
@@ -85,6 +89,7 @@ class Data:
         *,
         scaled: bool = False,
         n_alphas: int = 0,
+        lone: bool = False,
         n_threads: int = 1,
         given: Products | None = None,
         moments: Moments | None = None,
@@ -95,6 +100,7 @@ class Data:
         self.scaled = scaled
         self.n_threads = n_threads
         self._n_alphas = n_alphas
+        self._lone = lone
         self._given = given
         self._moments = moments
         self._products: Products | None = None
@@ -114,6 +120,7 @@ class Data:
             self._given = None
         kept = self.is_narrow and storage.is_verified  # small, or a Design: its Gram matrix is kept
         pays = self._n_alphas and not storage.issparse and self.gram_pays(self._n_alphas)
+        pays = pays and not self.waits
         if "view" in self.__dict__ or kept or not pays:
             return
         with single_blas():
@@ -149,18 +156,27 @@ class Data:
         n, p = self.storage.shape
         return p <= NARROW and p < n and p * p <= self.storage.size
 
-    def gram_pays(self, n_alphas: int) -> bool:
+    @property
+    def waits(self) -> bool:
+        """Whether Z'SZ is made once alpha_max is known, or not at all."""
+        storage = self.storage
+        columns = not storage.issparse and not storage.is_row_layout
+        return self._lone and columns and storage.shape[1] > NARROW
+
+    def gram_pays(self, n_alphas: int, depth: float = np.inf) -> bool:
         """Whether Z'SZ is worth making, a product of p / 14 times the cost of a read of X.
 
-        A path does without some 30 reads and most of the columns of Z'SZ, one alpha without 10
-        to 20; where X is not tall the working set's own block costs less.
+        A path does without some 30 reads and most of the columns of Z'SZ, one alpha, alpha_max /
+        `depth`, without READS log(depth)^2; where X is not tall the working set's own block costs
+        less.
         """
         n, p = self.storage.shape
         if p * p > self.storage.size:
             return False
         if n_alphas >= 10:
             return p <= LARGEST_GRAM and 5 * n >= 6 * p
-        return p <= LARGEST_GRAM_OF_ONE and n >= 3 * p
+        reads = READS * np.log(max(depth, 1.0)) ** 2
+        return bool(p <= LARGEST_GRAM_OF_ONE and n >= 3 * p and p < 14 * reads)
 
     @cached_property
     def gram(self) -> Float:

@@ -415,7 +415,8 @@ class L1Problem:
         coef: Float | None,
     ) -> Solution:
         known = (alpha == 0.0) in self._solvers
-        solver = self._solver(alpha == 0.0, n_alphas, options)
+        depth = self.alpha_max / alpha if self.data.waits and alpha > 0.0 else inf
+        solver = self._solver(alpha == 0.0, n_alphas, options, depth)
         reads = solver.reads if known else 0.0
         if coef is not None:
             solver.start(coef)
@@ -442,12 +443,14 @@ class L1Problem:
             reads=solver.reads - reads,
         )
 
-    def _solver(self, unpenalised: bool, n_alphas: int, options: Options) -> WorkingSetSolver:
+    def _solver(
+        self, unpenalised: bool, n_alphas: int, options: Options, depth: float = inf
+    ) -> WorkingSetSolver:
         """The solver of the penalised problem, or of plain least squares."""
         if unpenalised not in self._solvers:
             data = self.data
             zeros = repeated(0.0, data.view.n_features)
-            pays = data.gram_pays(n_alphas)
+            pays = data.gram_pays(n_alphas, depth)
             self._solvers[unpenalised] = WorkingSetSolver(
                 data.view,
                 self.target,

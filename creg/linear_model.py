@@ -155,7 +155,8 @@ class L1Model(LinearModel):
         starts = self._starts(n_targets, n_features) if warm else [None] * n_targets
         data = Data(
             design.storage, weights, fit_intercept, scaled=penalty.standardize,
-            n_alphas=int(alpha > 0 and penalty.l1_ratio > 0), n_threads=options.n_threads,
+            n_alphas=int(alpha > 0 and penalty.l1_ratio > 0), lone=n_targets == 1,
+            n_threads=options.n_threads,
         )  # fmt: skip
         solutions = [
             raise_if_stopped(L1Problem(data, column, penalty).solve_at(alpha, options, start))

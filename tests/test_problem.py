@@ -386,3 +386,25 @@ def test_iterations_give_way_to_a_factor(monkeypatch) -> None:
     assert solution.status == Status.CONVERGED
     truth = ridge_by_lstsq(Problem(X.toarray(), y, 1e-9, l1_ratio=0.0)).astype(float)
     np.testing.assert_allclose(solution.dense(30), truth, rtol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("depth", "made"), [(3.0, False), (1000.0, True)])
+def test_a_lone_fit_of_tall_data_makes_the_gram_matrix_for_small_alphas(
+    depth, made, weighted
+) -> None:
+    X, y = random_data(5, 600, 140)
+    X = np.asfortranarray(X)
+    weights = np.arange(600.0) % 3 if weighted else None
+    alone = Data(Storage(X), rescaled(weights), True, n_alphas=1, lone=True)
+    problem = L1Problem(alone, y, Penalty())
+    options = Options(tol=1e-12)
+    found = problem.solve_at(problem.alpha_max / depth, options)
+    assert (alone.known_gram is not None) == made
+    data = Data(Storage(X), rescaled(weights), True, n_alphas=100)
+    other = L1Problem(data, y, Penalty()).solve_at(problem.alpha_max / depth, options)
+    assert data.known_gram is not None
+    np.testing.assert_array_equal(found.indices, other.indices)
+    np.testing.assert_allclose(found.values, other.values, rtol=1e-9)
+    assert found.intercept == pytest.approx(other.intercept, rel=1e-9)
+    assert found.status == other.status == Status.CONVERGED

@@ -167,9 +167,8 @@ cdef class Moments:
     def _from_columns(self, const double[::1] against, Py_ssize_t start, Py_ssize_t stop):
         """Columns start to stop of a column layout, each read from memory once."""
         cdef double[::1] mean = self.mean, scale = self.scale, norm2 = self.norm2
-        cdef double[::1] products = self.products, shift = np.empty(
-            0 if against is None else self.storage.n_features)
-        cdef double total = 0.0
+        cdef double[::1] products = self.products
+        cdef double shift, total = 0.0
         cdef unsigned char[::1] explicit = self.explicit
         cdef int64_t[::1] marks = np.full(self.s.shape[0] if self.weighted else 0, -1,
                                           dtype=np.int64)
@@ -185,15 +184,16 @@ cdef class Moments:
                 norm2[j] = self.norm(j, mean[j], rest, &scale[j])
                 if against is None:
                     continue
-                shift[j] = mean[j] if explicit[j] else 0.0
-                if j + 1 - k < AT_ONCE and j + 1 < stop:
-                    continue
-                self.storage.dot_many(NULL, k, j + 1, &shift[0], &against[0], &products[0])
-                while k <= j:
-                    products[k] = scale[k] * (products[k] - (mean[k] - shift[k]) * total)
-                    if norm2[k] == 0:
-                        products[k] = 0
-                    k += 1
+                if self.storage.is_sparse():
+                    shift = mean[j] if explicit[j] else 0.0
+                    products[j] = (self.storage.dot(j, shift, &against[0])
+                                   - (mean[j] - shift) * total)
+                elif j + 1 - k == AT_ONCE or j + 1 == stop:
+                    self.storage.dot_many(NULL, k, j + 1, &mean[0], &against[0], &products[0])
+                    k = j + 1
+            if against is not None:
+                for j in range(start, stop):
+                    products[j] = scale[j] * products[j] if norm2[j] > 0 else 0.0
 
     cdef double first_value(self, Py_ssize_t j, unsigned char* explicit, double* rest,
                             int64_t[::1] marks) noexcept nogil:

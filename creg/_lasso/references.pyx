@@ -23,6 +23,9 @@ import numpy as np
 from creg._data cimport leaves
 from creg._data.design cimport DesignView, Residual
 
+cdef enum:
+    CHUNK = 4096  # columns
+
 cdef double EPS = 2.220446049250313e-16
 cdef double EPS32 = 6e-8
 cdef double LARGEST = 3e38     # of float32
@@ -58,8 +61,10 @@ cdef class References:
             exact[closed] = np.inf
             reach.base[k] = exact
         del exact
-        norms = np.sqrt(view.norm2)
-        inverse = np.divide(1.0, norms, out=np.zeros(p), where=norms > 0.0).astype(np.float32)
+        inverse = np.zeros(p, dtype=np.float32)
+        for k in range(0, p, CHUNK):
+            some = np.sqrt(view.norm2[k:k + CHUNK])
+            np.divide(1.0, some, out=inverse.base[k:k + CHUNK], where=some > 0.0, casting="unsafe")
         self.view, self.inverse_norm = view, &inverse[0]
         for k in range(KEPT):
             self.u[k], self.c[k] = &u[k, 0], &c[k, 0]
