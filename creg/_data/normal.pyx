@@ -261,6 +261,9 @@ cdef class NormalProduct:
         cdef double f, b, t
         for i in range(T):
             total[i] = square[i] = 0
+        if T == 1:
+            _weigh_one(self.across, self.f, self.b, c[0], w, total, square)
+            return
         for line in range(self.across):
             f = self.f[line] if self.f != NULL else 1.0
             b = self.b[line] if self.b != NULL else 1.0
@@ -310,6 +313,37 @@ cdef class NormalProduct:
                 job.total[0] += t[i]
             self.storage.add_rows(start, m, &self._shift[0], NULL, t, job.into)
             start += m
+
+
+cdef void _weigh_one(Py_ssize_t n, const double* f, const double* b, double c, double* w,
+                     double* total, double* square) noexcept nogil:
+    """The same for one vector; four partial sums each, as additions wait for one another."""
+    cdef double one = 1, t
+    cdef double[4] sums, squares
+    cdef Py_ssize_t line, f_step = f != NULL, b_step = b != NULL
+    cdef int i
+    if f == NULL:
+        f = &one
+    if b == NULL:
+        b = &one
+    for i in range(4):
+        sums[i] = squares[i] = 0
+    line = 0
+    while line + 4 <= n:
+        for i in range(4):
+            t = w[i] - b[i * b_step] * c
+            w[i] = f[i * f_step] * t
+            squares[i] += w[i] * t
+            sums[i] += b[i * b_step] * w[i]
+        w, f, b = w + 4, f + 4 * f_step, b + 4 * b_step
+        line += 4
+    for i in range(<int> (n - line)):
+        t = w[i] - b[i * b_step] * c
+        w[i] = f[i * f_step] * t
+        squares[i] += w[i] * t
+        sums[i] += b[i * b_step] * w[i]
+    total[0] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    square[0] = (squares[0] + squares[1]) + (squares[2] + squares[3])
 
 
 cdef void _expand(Py_ssize_t size, int T, const double* m, const double* o, const double* d,
@@ -365,7 +399,10 @@ cdef void _pass(const Value* x, const Index* at, const Index* ends, Kind kind,
                 Job* job) noexcept nogil:
     if kind == FUSED:
         if job.width == 1 and job.shift == NULL and job.lift == NULL:
-            _fused_one(x, at, ends, job)
+            if job.f == NULL and job.b == NULL:
+                _fused_one(x, at, ends, job, True)
+            else:
+                _fused_one(x, at, ends, job, False)
         else:
             _fused(x, at, ends, job)
     elif kind == SCATTER:
@@ -374,17 +411,18 @@ cdef void _pass(const Value* x, const Index* at, const Index* ends, Kind kind,
         _gather(x, at, ends, job)
 
 
-cdef void _fused_one(const Value* x, const Index* at, const Index* ends,
-                     Job* job) noexcept nogil:
+cdef inline void _fused_one(const Value* x, const Index* at, const Index* ends, Job* job,
+                            bint plain) noexcept nogil:
+    """One vector; `plain`: f = b = 1, known when this is compiled."""
     cdef Py_ssize_t line, k, stop
     cdef double t, u, f, b, c = job.c[0], total = 0, square = 0
     cdef const double* a = job.a
     cdef double* into = job.into
     for line in range(job.start, job.stop):
-        f = job.f[line] if job.f != NULL else 1.0
-        if f == 0:
+        f = 1.0 if plain or job.f == NULL else job.f[line]
+        if not plain and f == 0:
             continue
-        b = job.b[line] if job.b != NULL else 1.0
+        b = 1.0 if plain or job.b == NULL else job.b[line]
         k, stop = <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]
         t, u = -b * c, 0
         while k + 2 <= stop:
@@ -458,6 +496,22 @@ cdef void _scatter(const Value* x, const Index* at, const Index* ends, Job* job)
                 into[T * at[k] + i] += v * a[i]
 
 
+cdef inline double _inner(const Value* x, const Index* at, Py_ssize_t k, Py_ssize_t stop,
+                          const double* a) noexcept nogil:
+    """sum_k x_k a_at(k)."""
+    cdef double t = 0, u = 0, v = 0, w = 0
+    while k + 4 <= stop:
+        t += x[k] * a[at[k]]
+        u += x[k + 1] * a[at[k + 1]]
+        v += x[k + 2] * a[at[k + 2]]
+        w += x[k + 3] * a[at[k + 3]]
+        k += 4
+    while k < stop:
+        t += x[k] * a[at[k]]
+        k += 1
+    return (t + v) + (u + w)
+
+
 cdef void _gather(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
     cdef Py_ssize_t line, k, i, T = job.width
     cdef double t[WIDTH]
@@ -465,10 +519,7 @@ cdef void _gather(const Value* x, const Index* at, const Index* ends, Job* job) 
     cdef const double* a = job.a
     for line in range(job.start, job.stop):
         if T == 1 and job.shift == NULL and job.lift == NULL:
-            v = 0
-            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-                v += x[k] * a[at[k]]
-            job.into[line] = v
+            job.into[line] = _inner(x, at, <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1], a)
             continue
         for i in range(T):
             t[i] = 0
