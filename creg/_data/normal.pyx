@@ -21,6 +21,9 @@ import numpy as np
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
+from creg._data.passes cimport (
+    FUSED, GATHER, PARTS, SCATTER, UPDATE, WIDTH, Job, Kind, sparse_pass,
+)
 from creg._data.storage cimport F32_I32, F64_I32, F64_I64, Storage
 
 from creg._data.threads import helpers, pieces
@@ -32,14 +35,6 @@ cdef extern from "team.h" nogil:
     void creg_add_one(int64_t* at)
     void creg_yield()
     void creg_pause()
-
-ctypedef fused Index:
-    int32_t
-    int64_t
-
-ctypedef fused Value:
-    double
-    float
 
 cdef enum:
     ROW_BLOCK = 64       # dense rows at once
@@ -184,17 +179,17 @@ cdef class NormalProduct:
         elif not self.storage.is_sparse():
             self.dense_part(&self.jobs[k])
         elif self.storage.element == F64_I32:
-            _pass(<const double*> self.storage.values, <const int32_t*> self.storage.indices,
-                  <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const double*> self.storage.values, <const int32_t*> self.storage.indices,
+                        <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
         elif self.storage.element == F64_I64:
-            _pass(<const double*> self.storage.values, <const int64_t*> self.storage.indices,
-                  <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const double*> self.storage.values, <const int64_t*> self.storage.indices,
+                        <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
         elif self.storage.element == F32_I32:
-            _pass(<const float*> self.storage.values, <const int32_t*> self.storage.indices,
-                  <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const float*> self.storage.values, <const int32_t*> self.storage.indices,
+                        <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
         else:
-            _pass(<const float*> self.storage.values, <const int64_t*> self.storage.indices,
-                  <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const float*> self.storage.values, <const int64_t*> self.storage.indices,
+                        <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
 
     cdef void apply(self, const double* d, const double* D, double* q,
                     double* square) noexcept nogil:
@@ -393,139 +388,3 @@ cdef void _add_multiple(Py_ssize_t size, int T, const double* D, const double* d
     for j in range(size):
         for k in range(T):
             q[j * T + k] += D[j] * d[j * T + k]
-
-
-cdef void _pass(const Value* x, const Index* at, const Index* ends, Kind kind,
-                Job* job) noexcept nogil:
-    if kind == FUSED:
-        if job.width == 1 and job.shift == NULL and job.lift == NULL:
-            if job.f == NULL and job.b == NULL:
-                _fused_one(x, at, ends, job, True)
-            else:
-                _fused_one(x, at, ends, job, False)
-        else:
-            _fused(x, at, ends, job)
-    elif kind == SCATTER:
-        _scatter(x, at, ends, job)
-    else:
-        _gather(x, at, ends, job)
-
-
-cdef inline void _fused_one(const Value* x, const Index* at, const Index* ends, Job* job,
-                            bint plain) noexcept nogil:
-    """One vector; `plain`: f = b = 1, known when this is compiled."""
-    cdef Py_ssize_t line, k, stop
-    cdef double t, u, f, b, c = job.c[0], total = 0, square = 0
-    cdef const double* a = job.a
-    cdef double* into = job.into
-    for line in range(job.start, job.stop):
-        f = 1.0 if plain or job.f == NULL else job.f[line]
-        if not plain and f == 0:
-            continue
-        b = 1.0 if plain or job.b == NULL else job.b[line]
-        k, stop = <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]
-        t, u = -b * c, 0
-        while k + 2 <= stop:
-            t += x[k] * a[at[k]]
-            u += x[k + 1] * a[at[k + 1]]
-            k += 2
-        if k < stop:
-            t += x[k] * a[at[k]]
-        t += u
-        square += f * t * t
-        t *= f
-        total += b * t
-        for k in range(<Py_ssize_t> ends[line], stop):
-            into[at[k]] += x[k] * t
-    job.total[0], job.square[0] = total, square
-
-
-cdef inline double _entry(const Job* job, double x, Py_ssize_t line, Py_ssize_t at) noexcept nogil:
-    if job.shift != NULL:
-        x -= job.shift[at]
-    return x - job.lift[line] if job.lift != NULL else x
-
-
-cdef void _fused(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, i, T = job.width, stop
-    cdef double t[WIDTH]
-    cdef double f, b, v
-    cdef const double* a
-    cdef double* into
-    for i in range(T):
-        job.total[i] = job.square[i] = 0
-    for line in range(job.start, job.stop):
-        f = job.f[line] if job.f != NULL else 1.0
-        if f == 0:
-            continue
-        b = job.b[line] if job.b != NULL else 1.0
-        stop = <Py_ssize_t> ends[line + 1]
-        for i in range(T):
-            t[i] = -b * job.c[i]
-        for k in range(<Py_ssize_t> ends[line], stop):
-            v = _entry(job, x[k], line, at[k])
-            a = job.a + T * at[k]
-            for i in range(T):
-                t[i] += v * a[i]
-        for i in range(T):
-            job.square[i] += f * t[i] * t[i]
-            t[i] *= f
-            job.total[i] += b * t[i]
-        for k in range(<Py_ssize_t> ends[line], stop):
-            v = _entry(job, x[k], line, at[k])
-            into = job.into + T * at[k]
-            for i in range(T):
-                into[i] += v * t[i]
-
-
-cdef void _scatter(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, i, T = job.width
-    cdef double v
-    cdef const double* a
-    cdef double* into = job.into
-    for line in range(job.start, job.stop):
-        a = job.a + T * line
-        if T == 1 and job.shift == NULL and job.lift == NULL:
-            v = a[0]
-            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-                into[at[k]] += x[k] * v
-            continue
-        for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-            v = _entry(job, x[k], line, at[k])
-            for i in range(T):
-                into[T * at[k] + i] += v * a[i]
-
-
-cdef inline double _inner(const Value* x, const Index* at, Py_ssize_t k, Py_ssize_t stop,
-                          const double* a) noexcept nogil:
-    """sum_k x_k a_at(k)."""
-    cdef double t = 0, u = 0, v = 0, w = 0
-    while k + 4 <= stop:
-        t += x[k] * a[at[k]]
-        u += x[k + 1] * a[at[k + 1]]
-        v += x[k + 2] * a[at[k + 2]]
-        w += x[k + 3] * a[at[k + 3]]
-        k += 4
-    while k < stop:
-        t += x[k] * a[at[k]]
-        k += 1
-    return (t + v) + (u + w)
-
-
-cdef void _gather(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, i, T = job.width
-    cdef double t[WIDTH]
-    cdef double v
-    cdef const double* a = job.a
-    for line in range(job.start, job.stop):
-        if T == 1 and job.shift == NULL and job.lift == NULL:
-            job.into[line] = _inner(x, at, <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1], a)
-            continue
-        for i in range(T):
-            t[i] = 0
-        for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-            v = _entry(job, x[k], line, at[k])
-            for i in range(T):
-                t[i] += v * a[T * at[k] + i]
-        for i in range(T):
-            job.into[T * line + i] = t[i]
