@@ -33,9 +33,9 @@ def extension(source: Path) -> Extension:
     """The extension module of one .pyx file; each links its own copy of the C loops."""
     return Extension(
         ".".join(source.with_suffix("").parts),
-        [str(source), "creg/_data/leaves.c", "creg/_data/lanes.c"],
+        [str(source), *(f"creg/_data/{name}.c" for name in ("leaves", "lanes", "tiles"))],
         include_dirs=["creg/_data", np.get_include()],
-        depends=[f"creg/_data/{name}.h" for name in ("leaves", "lanes", "vector")],
+        depends=[f"creg/_data/{name}.h" for name in ("leaves", "lanes", "tiles", "vector")],
         define_macros=MACROS,
         extra_compile_args=FLAGS,
     )

@@ -378,22 +378,29 @@ def _active_set(
     options: Options,
 ) -> list[Solution]:
     """Ridge at alpha is the elastic net without l1 at alpha / sum s, times 2 sum s."""
-    data = Data(storage, sample_weight, fit_intercept, scaled=penalty.standardize)
+    data = Data(
+        storage, sample_weight, fit_intercept, scaled=penalty.standardize, n_alphas=alphas.size,
+        n_threads=options.n_threads,
+    )  # fmt: skip
     total = float(Y.shape[0]) if sample_weight is None else float(sample_weight.sum())
     penalty = replace(penalty, l1_ratio=0.0)
     if options.max_iter is None:
         options = replace(options, max_iter=10_000)
     options = replace(options, solver="auto")
-    solutions = []
-    for y, alpha in zip(Y.T, alphas, strict=True):
-        problem = L1Problem(data, np.ascontiguousarray(y), penalty)
-        solution = next(iter(problem.solve([float(alpha) / total], options)))
-        solutions.append(
-            replace(
-                solution,
-                dual_gap=2 * total * solution.dual_gap,
-                null_objective=2 * total * solution.null_objective,
-                method="active_set",
+    with single_blas():
+        return [
+            _in_units_of_ridge(
+                next(iter(L1Problem(data, np.ascontiguousarray(y), penalty).solve([a], options))),
+                2 * total,
             )
-        )
-    return solutions
+            for y, a in zip(Y.T, (alphas / total).tolist(), strict=True)
+        ]
+
+
+def _in_units_of_ridge(solution: Solution, factor: float) -> Solution:
+    return replace(
+        solution,
+        dual_gap=factor * solution.dual_gap,
+        null_objective=factor * solution.null_objective,
+        method="active_set",
+    )

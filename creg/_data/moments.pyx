@@ -57,16 +57,19 @@ ctypedef fused Value:
     double
     float
 
-cdef struct Rows:  # sparse rows, and what is summed over them for each column
+cdef struct Rows:  # sparse rows, and what is summed over them for each column, side by side
     Py_ssize_t n
-    bint weighted
+    bint squared
     const double* s
-    const double* shift
     const double* scale
-    double* out
-    double* first
-    double* weight
-    int64_t* stored
+    double* columns
+
+cdef enum:
+    TOTAL = 0      # of a column in _count_rows
+    COUNT
+    FIRST
+    WEIGHT
+    SHIFT = 1      # of a column in _add_rows, TOTAL too
 
 
 cdef class Moments:
@@ -298,11 +301,11 @@ cdef class Moments:
                 again |= (self.explicit == 0) & (rest < CANCELLED * self.sum_weights)
         if self.centre:
             if self.storage.layout == DENSE_ROWS or self.explicit.any():
-                total = self._row_sums(x0, None)
+                total = self._row_sums(x0, None, False)
             self.mean = x0 + total / self.sum_weights
             self.mean[~live] = 0
         with np.errstate(over="ignore", invalid="ignore"):
-            squares = self._row_sums(self.mean, unit) + rest * self.mean * self.mean
+            squares = self._row_sums(self.mean, None, True) + rest * self.mean * self.mean
         mean = self.mean
         extreme = live & ~((squares > SMALL) & (squares < LARGE))
         if extreme.any():
@@ -310,7 +313,7 @@ cdef class Moments:
             _, exponents = np.frexp(np.where(extreme & (largest > 0), largest, 0.5))
             unit = np.ldexp(unit, -np.maximum(exponents, -1021))
             m = unit * self.mean
-            scaled = self._row_sums(self.mean, unit) + rest * m * m
+            scaled = self._row_sums(self.mean, unit, True) + rest * m * m
             squares = np.where(extreme, scaled, squares)
         a, square = unit, squares
         for j in range(p):
@@ -324,13 +327,23 @@ cdef class Moments:
         self.replace(features, Moments(
             Storage(X), np.asarray(self.s) if self.weighted else None, self.centre))
 
-    def _row_sums(self, const double[::1] shift, const double[::1] a):
-        """sum_i s_i (x_ij - shift_j), or given a: sum_i s_i (a_j (x_ij - shift_j))^2."""
+    def _row_sums(self, const double[::1] shift, const double[::1] a, bint squared):
+        """sum_i s_i (x_ij - shift_j), or squared: sum_i s_i (a_j (x_ij - shift_j))^2."""
         cdef Storage X = self.storage
         cdef Py_ssize_t i, k, m, n = X.n_samples, p = X.n_features
-        cdef double[::1] out = np.zeros(p)
-        cdef const double* scale = &a[0] if a is not None else NULL
+        cdef double[::1] out
+        cdef double[:, ::1] columns
+        cdef const double* scale = NULL
         cdef Rows rows
+        if a is None and squared and X.layout == DENSE_ROWS:
+            a = np.ones(p)
+        if a is not None:
+            scale = &a[0]
+        if X.layout == DENSE_ROWS:
+            out = np.zeros(p)
+        else:
+            columns = np.zeros((p, 2))
+            columns.base[:, SHIFT] = shift
         with nogil:
             if X.layout == DENSE_ROWS:
                 for k in range((n + ROWS - 1) // ROWS):
@@ -338,8 +351,8 @@ cdef class Moments:
                     m = min(<Py_ssize_t> ROWS, n - i)
                     X.add_rows(i, m, &shift[0], scale, &self.s[i], &out[0])
             else:
-                rows.n, rows.s, rows.shift, rows.scale = n, &self.s[0], &shift[0], scale
-                rows.out = &out[0]
+                rows.n, rows.s, rows.squared, rows.scale = n, &self.s[0], squared, scale
+                rows.columns = &columns[0, 0]
                 if X.element == F64_I32:
                     _add_rows(<const double*> X.values, <const int32_t*> X.indices,
                               <const int32_t*> X.indptr, &rows)
@@ -352,7 +365,7 @@ cdef class Moments:
                 else:
                     _add_rows(<const float*> X.values, <const int64_t*> X.indices,
                               <const int64_t*> X.indptr, &rows)
-        return out.base
+        return out.base if X.layout == DENSE_ROWS else columns.base[:, TOTAL].copy()
 
     def _row_largest(self, const double[::1] shift):
         """max |x_ij - shift_j| over the stored rows of positive weight."""
@@ -374,13 +387,9 @@ cdef class Moments:
     def _stored(self):
         """Of the stored rows of positive weight: first value, count, sums of s and of s x."""
         cdef Storage X = self.storage
-        cdef Py_ssize_t p = X.n_features
-        cdef double[::1] x0 = np.zeros(p), weight = np.zeros(p), total = np.zeros(p)
-        cdef int64_t[::1] stored = np.zeros(p, dtype=np.int64)
+        cdef double[:, ::1] columns = np.zeros((X.n_features, 4))
         cdef Rows rows
-        rows.n, rows.s, rows.weighted = X.n_samples, &self.s[0], self.weighted
-        rows.out, rows.first, rows.weight = &total[0], &x0[0], &weight[0]
-        rows.stored = &stored[0]
+        rows.n, rows.s, rows.columns = X.n_samples, &self.s[0], &columns[0, 0]
         with nogil:
             if X.element == F64_I32:
                 _count_rows(<const double*> X.values, <const int32_t*> X.indices,
@@ -394,42 +403,43 @@ cdef class Moments:
             else:
                 _count_rows(<const float*> X.values, <const int64_t*> X.indices,
                             <const int64_t*> X.indptr, &rows)
-        if not self.weighted:
-            weight.base[:] = stored.base
-        return x0.base, stored.base, weight.base, total.base
+        total, stored, x0, weight = columns.base.T.copy()
+        return x0, stored, weight, total
 
 
 cdef void _add_rows(const Value* x, const Index* at, const Index* ends,
                     const Rows* rows) noexcept nogil:
-    """out_j += s_i d_ij, d_ij = x_ij - shift_j; given scale: s_i (scale_j d_ij)^2."""
-    cdef Py_ssize_t i, k, c
+    """total_j += s_i d_ij, d_ij = x_ij - shift_j; squared: s_i (scale_j d_ij)^2."""
+    cdef Py_ssize_t i, k
     cdef double d, s
+    cdef double* column
     for i in range(rows.n):
         s = rows.s[i]
         if not s > 0:
             continue
         for k in range(<Py_ssize_t> ends[i], <Py_ssize_t> ends[i + 1]):
-            c = at[k]
-            d = x[k] - rows.shift[c]
-            if rows.scale != NULL:
-                d *= rows.scale[c]
+            column = rows.columns + 2 * <Py_ssize_t> at[k]
+            d = x[k] - column[SHIFT]
+            if rows.squared:
+                if rows.scale != NULL:
+                    d *= rows.scale[at[k]]
                 d *= d
-            rows.out[c] += s * d
+            column[TOTAL] += s * d
 
 
 cdef void _count_rows(const Value* x, const Index* at, const Index* ends,
                       const Rows* rows) noexcept nogil:
-    cdef Py_ssize_t i, k, c
+    cdef Py_ssize_t i, k
     cdef double s
+    cdef double* column
     for i in range(rows.n):
         s = rows.s[i]
         if not s > 0:
             continue
         for k in range(<Py_ssize_t> ends[i], <Py_ssize_t> ends[i + 1]):
-            c = at[k]
-            if rows.stored[c] == 0:
-                rows.first[c] = x[k]
-            rows.stored[c] += 1
-            rows.out[c] += s * x[k]
-            if rows.weighted:
-                rows.weight[c] += s
+            column = rows.columns + 4 * <Py_ssize_t> at[k]
+            if column[COUNT] == 0:
+                column[FIRST] = x[k]
+            column[COUNT] += 1
+            column[TOTAL] += s * x[k]
+            column[WEIGHT] += s

@@ -2,30 +2,8 @@
 
 from libc.stdint cimport int64_t
 
+from creg._data.passes cimport PARTS, Job, Kind
 from creg._data.storage cimport Storage
-
-cdef enum:
-    WIDTH = 8            # vectors at once
-    PARTS = 4            # of a pass, whatever the threads
-
-cdef enum Kind:
-    FUSED                # into += f t line, t = line'a - b c
-    SCATTER              # into += line a_line
-    GATHER               # into_line = line'a
-    UPDATE               # a part of the vectors' own work: see Work
-
-cdef struct Job:
-    Py_ssize_t start, stop         # lines
-    Py_ssize_t width
-    const double* a
-    double* into
-    const double* f                # over the lines; NULL: ones
-    const double* b                # over the lines; NULL: ones
-    const double* shift            # subtracted from entries, over what lines run across, or NULL
-    const double* lift             # the same over the lines
-    double c[WIDTH]
-    double total[WIDTH]            # sum of b f t
-    double square[WIDTH]           # sum of f t^2
 
 
 cdef class Work:

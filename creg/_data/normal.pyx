@@ -21,6 +21,9 @@ import numpy as np
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
+from creg._data.passes cimport (
+    FUSED, GATHER, PARTS, SCATTER, UPDATE, WIDTH, Job, Kind, sparse_pass,
+)
 from creg._data.storage cimport F32_I32, F64_I32, F64_I64, Storage
 
 from creg._data.threads import helpers, pieces
@@ -32,14 +35,6 @@ cdef extern from "team.h" nogil:
     void creg_add_one(int64_t* at)
     void creg_yield()
     void creg_pause()
-
-ctypedef fused Index:
-    int32_t
-    int64_t
-
-ctypedef fused Value:
-    double
-    float
 
 cdef enum:
     ROW_BLOCK = 64       # dense rows at once
@@ -184,17 +179,17 @@ cdef class NormalProduct:
         elif not self.storage.is_sparse():
             self.dense_part(&self.jobs[k])
         elif self.storage.element == F64_I32:
-            _pass(<const double*> self.storage.values, <const int32_t*> self.storage.indices,
-                  <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const double*> self.storage.values, <const int32_t*> self.storage.indices,
+                        <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
         elif self.storage.element == F64_I64:
-            _pass(<const double*> self.storage.values, <const int64_t*> self.storage.indices,
-                  <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const double*> self.storage.values, <const int64_t*> self.storage.indices,
+                        <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
         elif self.storage.element == F32_I32:
-            _pass(<const float*> self.storage.values, <const int32_t*> self.storage.indices,
-                  <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const float*> self.storage.values, <const int32_t*> self.storage.indices,
+                        <const int32_t*> self.storage.indptr, self.kind, &self.jobs[k])
         else:
-            _pass(<const float*> self.storage.values, <const int64_t*> self.storage.indices,
-                  <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
+            sparse_pass(<const float*> self.storage.values, <const int64_t*> self.storage.indices,
+                        <const int64_t*> self.storage.indptr, self.kind, &self.jobs[k])
 
     cdef void apply(self, const double* d, const double* D, double* q,
                     double* square) noexcept nogil:
@@ -261,6 +256,9 @@ cdef class NormalProduct:
         cdef double f, b, t
         for i in range(T):
             total[i] = square[i] = 0
+        if T == 1:
+            _weigh_one(self.across, self.f, self.b, c[0], w, total, square)
+            return
         for line in range(self.across):
             f = self.f[line] if self.f != NULL else 1.0
             b = self.b[line] if self.b != NULL else 1.0
@@ -312,6 +310,37 @@ cdef class NormalProduct:
             start += m
 
 
+cdef void _weigh_one(Py_ssize_t n, const double* f, const double* b, double c, double* w,
+                     double* total, double* square) noexcept nogil:
+    """The same for one vector; four partial sums each, as additions wait for one another."""
+    cdef double one = 1, t
+    cdef double[4] sums, squares
+    cdef Py_ssize_t line, f_step = f != NULL, b_step = b != NULL
+    cdef int i
+    if f == NULL:
+        f = &one
+    if b == NULL:
+        b = &one
+    for i in range(4):
+        sums[i] = squares[i] = 0
+    line = 0
+    while line + 4 <= n:
+        for i in range(4):
+            t = w[i] - b[i * b_step] * c
+            w[i] = f[i * f_step] * t
+            squares[i] += w[i] * t
+            sums[i] += b[i * b_step] * w[i]
+        w, f, b = w + 4, f + 4 * f_step, b + 4 * b_step
+        line += 4
+    for i in range(<int> (n - line)):
+        t = w[i] - b[i * b_step] * c
+        w[i] = f[i * f_step] * t
+        squares[i] += w[i] * t
+        sums[i] += b[i * b_step] * w[i]
+    total[0] = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    square[0] = (squares[0] + squares[1]) + (squares[2] + squares[3])
+
+
 cdef void _expand(Py_ssize_t size, int T, const double* m, const double* o, const double* d,
                   double* a, double* c) noexcept nogil:
     """a = m d, c = o'a."""
@@ -359,122 +388,3 @@ cdef void _add_multiple(Py_ssize_t size, int T, const double* D, const double* d
     for j in range(size):
         for k in range(T):
             q[j * T + k] += D[j] * d[j * T + k]
-
-
-cdef void _pass(const Value* x, const Index* at, const Index* ends, Kind kind,
-                Job* job) noexcept nogil:
-    if kind == FUSED:
-        if job.width == 1 and job.shift == NULL and job.lift == NULL:
-            _fused_one(x, at, ends, job)
-        else:
-            _fused(x, at, ends, job)
-    elif kind == SCATTER:
-        _scatter(x, at, ends, job)
-    else:
-        _gather(x, at, ends, job)
-
-
-cdef void _fused_one(const Value* x, const Index* at, const Index* ends,
-                     Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, stop
-    cdef double t, u, f, b, c = job.c[0], total = 0, square = 0
-    cdef const double* a = job.a
-    cdef double* into = job.into
-    for line in range(job.start, job.stop):
-        f = job.f[line] if job.f != NULL else 1.0
-        if f == 0:
-            continue
-        b = job.b[line] if job.b != NULL else 1.0
-        k, stop = <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]
-        t, u = -b * c, 0
-        while k + 2 <= stop:
-            t += x[k] * a[at[k]]
-            u += x[k + 1] * a[at[k + 1]]
-            k += 2
-        if k < stop:
-            t += x[k] * a[at[k]]
-        t += u
-        square += f * t * t
-        t *= f
-        total += b * t
-        for k in range(<Py_ssize_t> ends[line], stop):
-            into[at[k]] += x[k] * t
-    job.total[0], job.square[0] = total, square
-
-
-cdef inline double _entry(const Job* job, double x, Py_ssize_t line, Py_ssize_t at) noexcept nogil:
-    if job.shift != NULL:
-        x -= job.shift[at]
-    return x - job.lift[line] if job.lift != NULL else x
-
-
-cdef void _fused(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, i, T = job.width, stop
-    cdef double t[WIDTH]
-    cdef double f, b, v
-    cdef const double* a
-    cdef double* into
-    for i in range(T):
-        job.total[i] = job.square[i] = 0
-    for line in range(job.start, job.stop):
-        f = job.f[line] if job.f != NULL else 1.0
-        if f == 0:
-            continue
-        b = job.b[line] if job.b != NULL else 1.0
-        stop = <Py_ssize_t> ends[line + 1]
-        for i in range(T):
-            t[i] = -b * job.c[i]
-        for k in range(<Py_ssize_t> ends[line], stop):
-            v = _entry(job, x[k], line, at[k])
-            a = job.a + T * at[k]
-            for i in range(T):
-                t[i] += v * a[i]
-        for i in range(T):
-            job.square[i] += f * t[i] * t[i]
-            t[i] *= f
-            job.total[i] += b * t[i]
-        for k in range(<Py_ssize_t> ends[line], stop):
-            v = _entry(job, x[k], line, at[k])
-            into = job.into + T * at[k]
-            for i in range(T):
-                into[i] += v * t[i]
-
-
-cdef void _scatter(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, i, T = job.width
-    cdef double v
-    cdef const double* a
-    cdef double* into = job.into
-    for line in range(job.start, job.stop):
-        a = job.a + T * line
-        if T == 1 and job.shift == NULL and job.lift == NULL:
-            v = a[0]
-            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-                into[at[k]] += x[k] * v
-            continue
-        for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-            v = _entry(job, x[k], line, at[k])
-            for i in range(T):
-                into[T * at[k] + i] += v * a[i]
-
-
-cdef void _gather(const Value* x, const Index* at, const Index* ends, Job* job) noexcept nogil:
-    cdef Py_ssize_t line, k, i, T = job.width
-    cdef double t[WIDTH]
-    cdef double v
-    cdef const double* a = job.a
-    for line in range(job.start, job.stop):
-        if T == 1 and job.shift == NULL and job.lift == NULL:
-            v = 0
-            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-                v += x[k] * a[at[k]]
-            job.into[line] = v
-            continue
-        for i in range(T):
-            t[i] = 0
-        for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-            v = _entry(job, x[k], line, at[k])
-            for i in range(T):
-                t[i] += v * a[T * at[k] + i]
-        for i in range(T):
-            job.into[T * line + i] = t[i]

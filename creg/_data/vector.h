@@ -17,6 +17,7 @@
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) &&     \
     !defined(CREG_SANITIZED) && !defined(CREG_DEBUG)
 #if __GNUC__ >= 12
+#define CREG_CLONES
 #define CLONED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 #endif

@@ -5,10 +5,10 @@ By blocks of columns one symmetric product is added, and the means are taken out
     B = S^1/2 (X - 1 a') diag(f) ,   d = B'q / W ,   q = S^1/2 1 ,   W = sum s
     K = (I - q q'/W) B B' (I - q q'/W) ,   ||b_j - d_j q||^2 = ||b_j||^2 - W d_j^2
 
-Blocks are multiplied in place (a = 0) where W d_j^2 is moderate against that, and there is nothing
-to scale; otherwise they are copied less their first row, so that constant columns come out as
-zeros, and columns that lie far from it are centred in the copy.  Sums run over a partition that
-does not depend on the number of threads.
+Blocks are copied less their first row, so that constant columns come out as zeros, and columns
+that lie far from it are centred in the copy; where K is not made of tiles (tiles.c), blocks are
+multiplied in place (a = 0) if W d_j^2 is moderate against that and there is nothing to scale.
+Sums run over a partition that does not depend on the number of threads.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -21,10 +21,10 @@ from functools import partial
 
 import numpy as np
 
-from creg._data cimport leaves
+from creg._data cimport leaves, tiles
 from creg._data.storage cimport DENSE_ROWS, Box, Storage
 
-from creg._data.blocks import BLAS_WORK, mirrored, n_parts
+from creg._data.blocks import BLAS_WORK, aligned_zeros, mirrored, n_parts, tiles_are_faster
 from creg._data.moments import Moments
 from creg._data.threads import parallel, pieces, single_blas
 
@@ -32,7 +32,9 @@ cdef enum:
     ENTRIES = 600_000      # of a block, about
     LEAST = 192            # columns of a block: see blocks.LEAST
     MOST = 320
+    TILED = 20_000         # entries of a block of tiles, about
     STRIP = 8              # lines that are summed while they are in cache
+    TURNED = 32            # the same of lines across those of X
 
 cdef double EPSILON = 2.220446049250313e-16
 cdef double SMALL = 1e-200  # squares between these lost nothing to underflow or overflow
@@ -78,6 +80,9 @@ def outer_products(Storage storage, weights, bint centre, roots, bint standardiz
 cdef class _Wide:
     cdef Storage storage
     cdef bint centre, standardize, in_place
+    cdef bint tiled            # blocks are copied, a row for a column, and K is made of tiles
+    cdef bint by_rows          # of blocks
+    cdef Py_ssize_t pitch      # of a column of a block, a row where by_rows
     cdef readonly double total
     cdef const double[::1] _root, first, ones, zeros, roots
     cdef const double* root
@@ -87,10 +92,15 @@ cdef class _Wide:
 
     def __init__(self, Storage storage, weights, bint centre, roots, bint standardize,
                  bint in_place):
+        cdef Py_ssize_t entries
         n, p = storage.shape
         line = p if storage.layout == DENSE_ROWS else n
+        self.tiled = tiles_are_faster(n)
+        self.by_rows = storage.layout == DENSE_ROWS and not self.tiled
+        self.pitch = (n + 7) // 8 * 8 if self.tiled else n
         self.in_place = (
-            in_place and weights is None and not standardize and not storage.is_float32()
+            in_place and not self.tiled and weights is None and not standardize
+            and not storage.is_float32()
             and line <= storage.stride <= INT_MAX and bool(np.all(np.equal(roots, 1))))
         self.storage, self.centre, self.standardize = storage, centre, standardize
         self.stop, self.total = [], n
@@ -100,11 +110,13 @@ cdef class _Wide:
             self._root, self.total = np.sqrt(weights), float(weights.sum())
             row = int(np.argmax(weights > 0))
         self.root = &self._root[0]
-        self.zeros, self.ones = np.zeros(p), np.ones(p)
+        self.zeros, self.ones = np.zeros(max(n, p)), np.ones(max(n, p))
         self.first = storage.X[row].astype(np.float64) if centre else self.zeros
         self.roots = np.ascontiguousarray(roots, dtype=np.float64)
         self._means, self._squares = np.zeros(p), np.zeros(p)
-        self.step = max(<Py_ssize_t> LEAST, min(<Py_ssize_t> MOST, ENTRIES // max(n, 1) // 64 * 64))
+        entries = TILED if self.tiled else ENTRIES
+        self.step = max(<Py_ssize_t> (128 if self.tiled else LEAST),
+                        min(<Py_ssize_t> MOST, entries // max(n, 1) // 64 * 64))
 
     @property
     def means(self):
@@ -118,7 +130,8 @@ cdef class _Wide:
         """K, full, and tr K / tr B B'."""
         cdef Py_ssize_t n = self.storage.n_samples, p = self.storage.n_features
         parts = n_parts(self.storage, -(-p // self.step), n * n)
-        sums = [np.zeros((n, n)) for _ in range(parts)]
+        side = self.pitch if self.tiled else n
+        sums = [np.zeros((side, side)) for _ in range(parts)]
         tasks = [partial(self.add, sums[k], *part)
                  for k, part in enumerate(pieces(p, parts, self.step))]
         if n * n * p < BLAS_WORK:
@@ -128,7 +141,7 @@ cdef class _Wide:
                 parallel(tasks, n_threads)
         for part in sums[1:]:
             sums[0] += part
-        K = mirrored(sums[0])
+        K = mirrored(np.ascontiguousarray(sums[0][:n, :n]))
         before = float(np.trace(K))
         if self.centre:
             _project(K, self._root, K @ np.asarray(self._root) / self.total, self.total)
@@ -137,7 +150,7 @@ cdef class _Wide:
     def add(self, double[:, ::1] K, Py_ssize_t start, Py_ssize_t stop):
         """Add columns start to stop to K; ends early once another part has failed."""
         cdef Py_ssize_t j, k, n = self.storage.n_samples
-        cdef double[::1] block = np.empty(n * min(self.step, max(stop - start, 1)))
+        cdef double[::1] block = aligned_zeros(self.pitch * min(self.step, max(stop - start, 1)))
         cdef const double* x
         cdef double[:, ::1] sums = np.empty((2, self.step))
         for j in range(start, stop, self.step):
@@ -151,8 +164,10 @@ cdef class _Wide:
                 else:
                     self.load(j, k, &block[0], &sums[0, 0], &sums[1, 0])
                     self.centre_block(j, k, &block[0], &sums[0, 0], &sums[1, 0])
-                    self.multiply(k, &block[0], k if self.storage.layout == DENSE_ROWS else n,
-                                  &K[0, 0])
+                    if self.tiled:
+                        self.multiply_tiled(j, k, stop, &block[0], &K[0, 0])
+                    else:
+                        self.multiply(k, &block[0], k if self.by_rows else n, &K[0, 0])
             try:
                 PyErr_CheckSignals()
             except BaseException:
@@ -206,8 +221,9 @@ cdef class _Wide:
         """B, and of its columns q'b and b'b."""
         cdef Box box
         cdef Py_ssize_t m, i = 0, n = self.storage.n_samples
+        cdef bint across = self.tiled and self.storage.layout == DENSE_ROWS
         box.row, box.row_stop, box.column, box.column_stop = 0, n, start, start + k
-        if self.storage.layout == DENSE_ROWS:
+        if self.by_rows:
             box.pitch = k
             memset(sums, 0, k * sizeof(double))
             memset(squares, 0, k * sizeof(double))
@@ -218,23 +234,27 @@ cdef class _Wide:
                 self.row_moments(i, m, k, block + i * k, k, sums, squares)
                 i += m
             return
-        box.pitch = n
+        box.pitch = self.pitch
         while i < k:
-            m = min(<Py_ssize_t> STRIP, k - i)
+            m = min(<Py_ssize_t> (TURNED if across else STRIP), k - i)
             box.column, box.column_stop = start + i, start + i + m
-            self.fill(&box, block + i * n)
-            self.column_moments(m, block + i * n, n, sums + i, squares + i)
+            self.fill(&box, block + i * self.pitch)
+            self.column_moments(m, block + i * self.pitch, self.pitch, sums + i, squares + i)
             i += m
 
     cdef void fill(self, const Box* box, double* block) noexcept nogil:
-        self.storage.fill(box, &self.first[0], &self.ones[0], self.root, block)
+        if self.tiled and self.storage.layout == DENSE_ROWS:
+            tiles.fill_turned(self.storage, box, &self.first[0], &self.ones[0], self.root,
+                              &self.zeros[0], &self.ones[0], block)
+        else:
+            self.storage.fill(box, &self.first[0], &self.ones[0], self.root, block)
 
     cdef void centre_block(self, Py_ssize_t start, Py_ssize_t k, double* block, double* sums,
                            double* squares) noexcept nogil:
         """Means and squares of columns; B times diag(f), far columns centred."""
-        cdef Py_ssize_t j, step = 1, line = self.storage.n_samples
+        cdef Py_ssize_t j, step = 1, line = self.pitch
         cdef double d, f, square, W = self.total
-        if self.storage.layout == DENSE_ROWS:
+        if self.by_rows:
             step, line = k, 1
         for j in range(k):
             square = squares[j]
@@ -277,6 +297,17 @@ cdef class _Wide:
         cdef char trans = b"T" if self.storage.layout == DENSE_ROWS else b"N"
         cdef char lower = b"L"
         dsyrk(&lower, &trans, &n, &k, &one, <double*> block, &ld, &one, K, &n)
+
+    cdef void multiply_tiled(self, Py_ssize_t start, Py_ssize_t count, Py_ssize_t stop,
+                             const double* block, double* K) noexcept nogil:
+        """The same; the block that follows is fetched meanwhile."""
+        cdef Box box
+        cdef tiles.Region following
+        box.row, box.row_stop = 0, self.storage.n_samples
+        box.column = start + count
+        box.column_stop = min(box.column + self.step, stop)
+        following = tiles.region_of(self.storage, &box)
+        tiles.creg_tile_gram(count, self.pitch, block, K, &following)
 
 
 cdef _project(double[:, ::1] K, const double[::1] q, const double[::1] h, double W):

@@ -208,7 +208,7 @@ def _best_variant(
 ) -> tuple[Float, NDArray[np.intp]]:
     """The same, with the columns scaled to a unit diagonal where PROBE steps say so.
 
-    In sample space where that is much the smaller one and X is stored by columns.
+    In sample space where that is much the smaller one.
     """
     if not system.view.storage.issparse:
         return _plain(equations, system, gradient, target, budget)
@@ -242,9 +242,8 @@ def _best_variant(
 def _sample_space_pays(equations: _Equations, system: RidgeSystem) -> bool:
     """Whether vectors of the rows are worth the steps, a fifth more, that they take."""
     small = 2 * system.view.n_samples <= system.n_columns
-    by_columns = not system.view.storage.is_row_layout
     D = equations.penalty
-    return bool(small and by_columns and D[0, 0] > 0 and np.all(D[0, 0] == D))
+    return bool(small and D[0, 0] > 0 and np.all(D[0, 0] == D))
 
 
 def _steps_left(run: "Variant", goal: Float) -> float:

@@ -12,7 +12,8 @@ from libc.math cimport INFINITY, fabs, sqrt
 import numpy as np
 
 from creg._data cimport leaves
-from creg._data.normal cimport UPDATE, WIDTH, NormalProduct, Work
+from creg._data.normal cimport NormalProduct, Work
+from creg._data.passes cimport UPDATE, WIDTH
 
 cdef enum:
     PATIENCE = 10_000_000  # multiplications between two looks for signals

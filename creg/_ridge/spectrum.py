@@ -15,6 +15,7 @@ from creg._ridge.system import EPS, RidgeSystem
 
 Float = NDArray[np.float64]
 
+APART = 1e6  # ratio of penalties' roots from which singular values lose the small columns
 UNPENALISED = 1e-8  # share of the penalised columns in a null direction that is none of theirs
 
 
@@ -148,6 +149,9 @@ def _wide(system: RidgeSystem, alpha: float, Y: Float) -> Float:
         W[which] = _wide_least_squares(A, target, sigma, system.rank_tolerance())
     else:
         smallest = float(sigma.min())
+        if sigma.max() > APART * smallest:
+            W[which] = _graded(A, target, smallest / sigma, np.sqrt(alpha) * smallest)
+            return projection.complete(system, W, Y)
         A *= smallest / sigma
         penalty = (alpha * smallest) * smallest
         Q, U, values = row_space(A)
@@ -156,6 +160,54 @@ def _wide(system: RidgeSystem, alpha: float, Y: Float) -> Float:
         np.divide(values, values**2 + penalty, out=damped[:, 0], where=kept)
         W[which] = (smallest / sigma)[:, None] * (Q @ (damped * (U.T @ target)))
     return projection.complete(system, W, Y)
+
+
+def _graded(A: Float, B: Float, grades: Float, root: float) -> Float:
+    """w = G z for the z with the least ||A G z - B||^2 + root^2 ||z||^2, G = diag(grades).
+
+    For A (n, m), columns near unit norm, overwritten, whose grades differ by any factor.  With
+    A G = Q R, columns in the order of what is left of them, D = |diag R| and T = R / D,
+
+        z = T' (T T' + root^2 D^-2)^-1 D^-1 Q'B
+
+    where entries of T, and a Cholesky factor at unit diagonal, are right to their own size.
+    """
+    left = np.linalg.norm(A, axis=0)
+    noise = EPS * max(A.shape) * left
+    pivots: list[int] = []
+    B = B.copy()
+    for k in range(min(A.shape)):
+        left = np.linalg.norm(A[k:], axis=0)
+        A[k:, left <= noise] = 0.0
+        left[left <= noise] = 0.0
+        left[pivots] = 0.0
+        j = int(np.argmax(left * grades))
+        if not left[j] > 0:
+            break
+        pivots.append(j)
+        v = A[k:, j] / left[j]
+        sign = 1.0 if v[0] >= 0 else -1.0
+        v[0] += sign
+        for M in (A, B):
+            M[k:] -= np.outer(v, (v @ M[k:]) / (sign * v[0]))
+        A[k + 1 :, j] = 0.0
+    k = len(pivots)
+    if not k:
+        return np.zeros((A.shape[1], B.shape[1]))
+    R = A[:k]
+    D = R[np.arange(k), pivots]
+    sizes = np.abs(D) * grades[pivots]
+    with np.errstate(under="ignore", over="ignore", divide="ignore"):
+        T = (R / D[:, None]) * (grades / grades[pivots][:, None])
+        units = 1.0 / np.hypot(1.0, np.minimum(root / sizes, 1e150))
+        M = (T @ T.T - np.eye(k)) * units[:, None] * units
+        np.fill_diagonal(M, np.square(units) * (np.einsum("ij,ij->i", T, T) - 1.0) + 1.0)
+        right = B[:k] * (np.sign(D) / np.hypot(sizes, root))[:, None]
+        try:
+            x = scipy.linalg.cho_solve(scipy.linalg.cho_factor(M, check_finite=False), right)
+        except np.linalg.LinAlgError:
+            x = np.linalg.lstsq(M, right)[0]
+        return grades[:, None] * (T.T @ (units[:, None] * x))
 
 
 def row_space(A: Float) -> tuple[Float, Float, Float]:

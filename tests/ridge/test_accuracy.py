@@ -1,6 +1,7 @@
 """Ridge where columns lie far from zero, or apart in size, against extended precision."""
 
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -116,6 +117,49 @@ def test_columns_apart_in_size(digits, solver, shape):
             size = np.abs(expected) * scale
             error = np.abs(found - expected) * scale
             assert np.max(error) < 1e-9 * np.max(size)
+
+
+def exact_in_sample_space(X, y, alpha):
+    """Coefficients times the largest entry of their column, in rational arithmetic."""
+    columns = [[Fraction(float(v)) for v in x] for x in X.T]
+    columns = [[v - sum(x) / len(x) for v in x] for x in columns]
+    target = [Fraction(float(v)) for v in y]
+    target = [v - sum(target) / len(target) for v in target]
+    n = len(y)
+    K = [
+        [sum(x[i] * x[k] for x in columns) + Fraction(alpha) * (i == k) for k in range(n)]
+        + [target[i]]
+        for i in range(n)
+    ]
+    for k in range(n):
+        for i in range(n):
+            if i != k:
+                factor = K[i][k] / K[k][k]
+                K[i] = [a - factor * b for a, b in zip(K[i], K[k], strict=True)]
+    u = [K[i][n] / K[i][i] for i in range(n)]
+    return np.array(
+        [
+            float(sum(a * b for a, b in zip(x, u, strict=True)) * Fraction(float(largest)))
+            for x, largest in zip(columns, np.abs(X).max(axis=0), strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("digits", [3, 10, 100, 150])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_wide_columns_apart_in_size(order, digits):
+    rng = np.random.default_rng([6, digits])
+    X = rng.normal(size=(7, 18)) * 10.0 ** rng.uniform(-digits, digits, 18)
+    X[:, 4] = 2 * X[:, 3]  # what is left of it once the other is there is rounding
+    y = rng.normal(size=7)
+    X = np.asarray(X, order=order)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for alpha in (1.0, 1e-150):
+            expected = exact_in_sample_space(X, y, alpha)
+            for solver in ("auto", "cholesky", "eigen"):
+                found = fit(X, y, alpha, solver)[0] * np.abs(X).max(axis=0)
+                assert np.max(np.abs(found - expected)) < 1e-9 * np.max(np.abs(expected))
 
 
 @pytest.mark.parametrize("solver", ["auto", "cholesky", "eigen"])

@@ -1,0 +1,31 @@
+/* Products of many short rows with themselves, and what brings data into that form. */
+#ifndef CREG_TILES_H
+#define CREG_TILES_H
+
+#include <stddef.h>
+
+/* Whether the processor has what the tiles are made for. */
+int creg_tiles_pay(void);
+
+/* `length` bytes every `stride` bytes, so many times. */
+struct creg_region {
+    const char *at;
+    ptrdiff_t lines, length, stride;
+};
+
+/* out += B'B for m rows of B, both with `pitch` columns, a multiple of 8: at least the upper
+ * triangle. Meanwhile `next` is brought near. */
+void creg_tile_gram(ptrdiff_t m, ptrdiff_t pitch, const double *B, double *out,
+                    const struct creg_region *next);
+
+/* out_ij = (x_ji - shift_i - line_shift_j) factor_i line_factor_j for p lines of m entries of x, a
+ * line every `stride`; rows of out every `pitch`, a multiple of 8, with zeros after the last line
+ * up to a multiple of 8. */
+void creg_turned_f64(ptrdiff_t m, ptrdiff_t p, const double *x, ptrdiff_t stride,
+                     const double *shift, const double *factor, const double *line_shift,
+                     const double *line_factor, double *out, ptrdiff_t pitch);
+void creg_turned_f32(ptrdiff_t m, ptrdiff_t p, const float *x, ptrdiff_t stride,
+                     const double *shift, const double *factor, const double *line_shift,
+                     const double *line_factor, double *out, ptrdiff_t pitch);
+
+#endif

@@ -1,0 +1,58 @@
+"""Symmetric products of dense blocks against NumPy, on both sides of the widths of tiles."""
+
+import numpy as np
+import pytest
+
+from creg._data.blocks import Blocks, tiles_are_faster
+from creg._data.storage import Storage
+
+SHAPES = [(997, 9), (333, 14), (1000, 101), (700, 198), (640, 601)]  # 640 rows: two blocks and more
+
+
+def data(shape, dtype, order, weighted):
+    rng = np.random.default_rng(sum(shape))
+    X = np.asarray(rng.standard_normal(shape), dtype=dtype, order=order)
+    shift, scale = rng.standard_normal(shape[1]), 2.0 ** rng.integers(-2, 3, shape[1])
+    root = np.sqrt(rng.uniform(0, 2, shape[0])) if weighted else None
+    return X, shift, scale, root, rng.standard_normal(shape[0])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gram(shape, dtype, order, weighted):
+    X, shift, scale, root, y = data(shape, dtype, order, weighted)
+    B = np.column_stack([(X.astype(float) - shift) * scale, y, np.ones(len(y))])
+    if weighted:
+        B *= root[:, None]
+    found = [Blocks(Storage(X), shift, scale, root, y, True).gram(t) for t in (1, 2)]
+    error = np.abs(np.triu(found[0] - B.T @ B)).max()
+    assert error < 1e-13 * np.abs(B.T @ B).max()
+    np.testing.assert_array_equal(*map(np.triu, found))
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [shape[::-1] for shape in SHAPES])
+def test_outer_gram(shape, dtype, order):
+    X, shift, scale, root, _ = data(shape, dtype, order, True)
+    B = (X.astype(float) - shift) * scale * root[:, None]
+    found = [Blocks(Storage(X), shift, scale, root).outer_gram(False, t) for t in (1, 2)]
+    assert np.abs(np.triu(found[0] - B @ B.T)).max() < 1e-13 * np.abs(B @ B.T).max()
+    np.testing.assert_array_equal(*map(np.triu, found))
+
+
+@pytest.mark.parametrize("order", "CF")
+def test_rows_between_others(order):
+    """X need not be contiguous; what lies between its lines is not looked at."""
+    whole = np.full((150, 90), np.nan, order=order)
+    X = whole[10:120, 5:35]
+    X[:] = np.random.default_rng(0).standard_normal(X.shape)
+    found = Blocks(Storage(X), np.zeros(30), np.ones(30)).gram(1)
+    np.testing.assert_allclose(np.triu(found), np.triu(X.T @ X), atol=1e-12)
+
+
+def test_tiles_have_a_range():
+    assert not tiles_are_faster(1)
+    assert not tiles_are_faster(100_000)
