@@ -223,7 +223,7 @@ def _by_entries(storage: Storage, rows: Rows, n_alphas: int) -> bool:
     """Whether stored entries of columns are to be walked through."""
     if not storage.issparse or storage.is_row_layout or len(rows) * n_alphas > HELD:
         return False
-    return len(np.unique(rows)) == len(rows)
+    return int(np.bincount(rows).max(initial=0)) <= 1
 
 
 def _mixed(shares: Sequence[float], arrays: Sequence[Float]) -> Float:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsymm
 
 from creg._data.blocks import Blocks, centred_in_place
 from creg._data.moments import Moments
@@ -151,13 +152,16 @@ class RowSums:
         weight = float(self._totals[sets].sum())
         if not weight:
             return None
-        C = sum(part for part, wanted in zip(self._sums, sets, strict=True) if wanted)
-        C = np.triu(C) + np.triu(C, 1).T
-        last = [np.ones((1, coefs.shape[1]))]
+        parts = zip(self._sums, sets, strict=True)
+        C = np.asarray(sum(part for part, wanted in parts if wanted))
+        p = len(coefs)
+        V = np.empty((len(C), coefs.shape[1]), order="F")
+        np.divide(coefs, -self._unit[:, None], out=V[:p])
+        V[p] = 1.0
         if self._centre:
-            last.append(-(constants + self._shift @ coefs)[None])
-        V = np.concatenate([-coefs / self._unit[:, None], *last])
-        squares = np.einsum("ik,ik->k", V, C @ V)
+            V[p + 1] = -(constants + self._shift @ coefs)
+        # the upper triangle of C, by rows, is there
+        squares = np.einsum("ik,ik->k", V, dsymm(1.0, C.T, V, lower=True))
         magnitude = np.sqrt(C.diagonal()) @ np.abs(V)
         if np.all(ROUNDING * magnitude * magnitude <= VISIBLE * squares):
             return np.asarray(squares / weight)
