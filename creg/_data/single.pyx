@@ -4,19 +4,24 @@ Their error is that of one float32 product of MOST rows, some 1e-8 of the diagon
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.string cimport memset
+
 from scipy.linalg.cython_blas cimport ssyrk
 
 from functools import partial
 
 import numpy as np
 
-from creg._data.storage cimport DENSE_ROWS, Storage
+from creg._data cimport tiles
+from creg._data.storage cimport DENSE_ROWS, Box, Storage
 
-from creg._data.blocks import n_parts
+from creg._data.blocks import aligned_zeros, n_parts, tiles_are_faster
 from creg._data.threads import parallel, pieces, single_blas
 
 cdef enum:
     ROWS = 1024
+    TILED = 40_000  # entries of a block of tiles, about
+    TURNED = 16     # columns that are laid side by side at once
 
 
 def single_gram(Storage storage, shift, scale, root, y, bint ones, int n_threads):
@@ -29,7 +34,8 @@ cdef class _Single:
     cdef Storage storage
     cdef const float[::1] shift, scale, root, y
     cdef bint ones, weighted
-    cdef Py_ssize_t width
+    cdef Py_ssize_t width, pitch, step  # rows of a block, each `pitch` entries, at once
+    cdef bint tiled
     cdef list stop
 
     def __init__(self, Storage storage, shift, scale, root, y, bint ones):
@@ -37,12 +43,16 @@ cdef class _Single:
         self.shift, self.scale = shift.astype(np.float32), scale.astype(np.float32)
         self.root = (np.ones(1) if root is None else root).astype(np.float32)
         self.y = y.astype(np.float32)
-        self.width = storage.n_features + 1 + ones
+        self.width = self.pitch = storage.n_features + 1 + ones
+        self.step, self.tiled = ROWS, tiles_are_faster(self.width)
+        if self.tiled:
+            self.pitch = (self.width + 15) // 16 * 16
+            self.step = min(ROWS, TILED // self.pitch // 8 * 8)
         self.stop = []
 
     def run(self, int n_threads):
         cdef Py_ssize_t n = self.storage.n_samples, size = self.width
-        count = n_parts(self.storage, -(-n // ROWS), size * size)
+        count = n_parts(self.storage, (n + ROWS - 1) // ROWS, size * size)
         sums = [np.zeros((size, size)) for _ in range(count)]
         tasks = [partial(self.add, sums[k], *part)
                  for k, part in enumerate(pieces(n, count, ROWS))]
@@ -53,15 +63,14 @@ cdef class _Single:
         return sums[0]
 
     def add(self, double[:, ::1] out, Py_ssize_t start, Py_ssize_t stop):
-        cdef float[::1] block = np.empty(ROWS * self.width, dtype=np.float32)
-        cdef float[::1] part = np.empty(self.width * self.width, dtype=np.float32)
+        cdef float[::1] block = aligned_zeros(self.step * self.pitch // 2 + 1).view(np.float32)
+        cdef float[::1] part = aligned_zeros(self.pitch * self.pitch // 2 + 1).view(np.float32)
         cdef Py_ssize_t i
-        for i in range(start, stop, ROWS):
+        for i in range(start, stop, self.step):
             if self.stop:
                 return
             with nogil:
-                self.add_block(i, min(<Py_ssize_t> ROWS, stop - i), &block[0], &part[0],
-                               &out[0, 0])
+                self.add_block(i, min(self.step, stop - i), &block[0], &part[0], &out[0, 0])
             try:
                 PyErr_CheckSignals()
             except BaseException:
@@ -71,20 +80,41 @@ cdef class _Single:
     cdef void add_block(self, Py_ssize_t start, Py_ssize_t rows, float* block, float* part,
                         double* out) noexcept nogil:
         cdef bint by_rows = self.storage.layout == DENSE_ROWS
+        cdef Py_ssize_t i, j
+        if by_rows:
+            for i in range(rows):
+                self.load_row(start + i, block + i * self.pitch)
+        elif self.tiled:
+            self.load_turned(start, rows, block)
+        else:
+            for j in range(self.width):
+                self.load_column(j, start, rows, block + j * rows)
+        if self.tiled:
+            self.multiply_tiled(start, rows, block, part)
+        else:
+            self.multiply(by_rows, rows, block, part)
+        for i in range(self.width):
+            _add(self.width - i, part + i * self.pitch + i, out + i * self.width + i)
+
+    cdef void multiply(self, bint by_rows, Py_ssize_t rows, float* block,
+                       float* part) noexcept nogil:
+        """The upper triangle of block'block, by rows."""
         cdef int size = <int> self.width, k = <int> rows, ld = size if by_rows else k
         cdef char trans = b"N" if by_rows else b"T"
         cdef char lower = b"L"
         cdef float one = 1, nought = 0
-        cdef Py_ssize_t i, j
-        if by_rows:
-            for i in range(rows):
-                self.load_row(start + i, block + i * size)
-        else:
-            for j in range(size):
-                self.load_column(j, start, rows, block + j * rows)
         ssyrk(&lower, &trans, &size, &k, &one, block, &ld, &nought, part, &size)
-        for i in range(size):
-            _add(size - i, part + i * size + i, out + i * size + i)
+
+    cdef void multiply_tiled(self, Py_ssize_t start, Py_ssize_t rows, const float* block,
+                             float* part) noexcept nogil:
+        """The same; the rows that follow are fetched meanwhile."""
+        cdef Box box
+        cdef tiles.Region following
+        box.row, box.column, box.column_stop = start + rows, 0, self.storage.n_features
+        box.row_stop = min(box.row + self.step, self.storage.n_samples)
+        following = tiles.region_of(self.storage, &box)
+        memset(part, 0, self.pitch * self.pitch * sizeof(float))
+        tiles.creg_tile_gram_f32(rows, self.pitch, block, part, &following)
 
     cdef void load_row(self, Py_ssize_t i, float* out) noexcept nogil:
         cdef Py_ssize_t p = self.storage.n_features
@@ -94,6 +124,33 @@ cdef class _Single:
         out[p] = self.y[i] * root
         if self.ones:
             out[p + 1] = root
+
+    cdef void load_turned(self, Py_ssize_t start, Py_ssize_t rows, float* out) noexcept nogil:
+        """Rows of the block from columns of X."""
+        cdef Py_ssize_t p = self.storage.n_features, j = 0, i
+        cdef float root = 1
+        while j < p:
+            self.turn(j, min(<Py_ssize_t> TURNED, p - j), start, rows, out + j)
+            j += TURNED
+        for i in range(rows):
+            if self.weighted:
+                root = self.root[start + i]
+            out[i * self.pitch + p] = self.y[start + i] * root
+            if self.ones:
+                out[i * self.pitch + p + 1] = root
+
+    cdef void turn(self, Py_ssize_t first, Py_ssize_t count, Py_ssize_t start, Py_ssize_t rows,
+                   float* out) noexcept nogil:
+        """At most TURNED columns from `first` on, side by side."""
+        cdef Py_ssize_t stride = self.storage.stride, i, j
+        cdef const float* x = (<const float*> self.storage.values) + first * stride + start
+        cdef float root = 1
+        for i in range(rows):
+            if self.weighted:
+                root = self.root[start + i]
+            for j in range(count):
+                out[i * self.pitch + j] = (x[j * stride + i] - self.shift[first + j]) * (
+                    self.scale[first + j] * root)
 
     cdef void load_column(self, Py_ssize_t j, Py_ssize_t start, Py_ssize_t rows,
                           float* out) noexcept nogil:

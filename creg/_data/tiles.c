@@ -18,7 +18,24 @@ enum {
 };
 
 #define WITH_512_BITS __attribute__((target("arch=x86-64-v4")))
-#define ALL(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define ALL(DO, S) DO(S, 0) DO(S, 1) DO(S, 2) DO(S, 3) DO(S, 4) DO(S, 5) DO(S, 6) DO(S, 7)
+
+typedef float wide_single __attribute__((vector_size(64)));
+typedef double of_f64;
+typedef float of_f32;
+typedef wide wide_of_f64;
+typedef wide_single wide_of_f32;
+enum { LANES_f64 = 8, LANES_f32 = 16 };
+
+static inline __attribute__((always_inline)) wide_single load_single(const float *x)
+{
+    wide_single v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+#define LOAD_f64 load_f64
+#define LOAD_f32 load_single
 
 int creg_tiles_pay(void) { return __builtin_cpu_supports("x86-64-v4") != 0; }
 
@@ -41,66 +58,79 @@ static inline __attribute__((always_inline)) void fetch(struct ahead *ahead)
     }
 }
 
-/* out, 8 rows of 8, 16 or 24, += left' right over m rows: products stay in registers */
-#define DEFINE_TILE(NAME, SET, ADD, STORE)                                                       \
-    WITH_512_BITS static void NAME(ptrdiff_t m, ptrdiff_t pitch, const double *left,             \
-                                   const double *right, double *out, struct ahead *ahead)        \
+/* out, 8 rows of one, two or three vectors, += left' right over m rows: products stay in
+ * registers */
+#define DEFINE_TILE(NAME, S, SET, ADD, STORE)                                                    \
+    WITH_512_BITS static void NAME(ptrdiff_t m, ptrdiff_t pitch, const of_##S *left,             \
+                                   const of_##S *right, of_##S *out, struct ahead *ahead)        \
     {                                                                                            \
-        ALL(SET)                                                                                 \
+        ALL(SET, S)                                                                              \
         for (ptrdiff_t i = 0; i < m;) {                                                          \
             ptrdiff_t stop = m - i < STEP ? m : i + STEP;                                        \
             for (; i < stop; i++) {                                                              \
-                ALL(ADD)                                                                         \
+                ALL(ADD, S)                                                                      \
                 left += pitch;                                                                   \
                 right += pitch;                                                                  \
             }                                                                                    \
             fetch(ahead);                                                                        \
         }                                                                                        \
-        ALL(STORE)                                                                               \
+        ALL(STORE, S)                                                                            \
     }
 
-#define TO(K, SUM)                                                                               \
+#define TO(S, K, SUM)                                                                            \
     {                                                                                            \
-        wide v = load_f64(out + (K)) + SUM;                                                      \
+        wide_of_##S v = LOAD_##S(out + (K)) + SUM;                                               \
         memcpy(out + (K), &v, sizeof v);                                                         \
     }
-#define SET1(R) wide a##R = {0};
-#define SET2(R) SET1(R) wide b##R = {0};
-#define SET3(R) SET2(R) wide c##R = {0};
-#define ADD1(R) a##R += left[R] * load_f64(right);
-#define ADD2(R) ADD1(R) b##R += left[R] * load_f64(right + 8);
-#define ADD3(R) ADD2(R) c##R += left[R] * load_f64(right + 16);
-#define STORE1(R) TO((R)*pitch, a##R)
-#define STORE2(R) STORE1(R) TO((R)*pitch + 8, b##R)
-#define STORE3(R) STORE2(R) TO((R)*pitch + 16, c##R)
+#define SET1(S, R) wide_of_##S a##R = {0};
+#define SET2(S, R) SET1(S, R) wide_of_##S b##R = {0};
+#define SET3(S, R) SET2(S, R) wide_of_##S c##R = {0};
+#define ADD1(S, R) a##R += left[R] * LOAD_##S(right);
+#define ADD2(S, R) ADD1(S, R) b##R += left[R] * LOAD_##S(right + LANES_##S);
+#define ADD3(S, R) ADD2(S, R) c##R += left[R] * LOAD_##S(right + 2 * LANES_##S);
+#define STORE1(S, R) TO(S, (R)*pitch, a##R)
+#define STORE2(S, R) STORE1(S, R) TO(S, (R)*pitch + LANES_##S, b##R)
+#define STORE3(S, R) STORE2(S, R) TO(S, (R)*pitch + 2 * LANES_##S, c##R)
 
-DEFINE_TILE(tile_8, SET1, ADD1, STORE1)
-DEFINE_TILE(tile_16, SET2, ADD2, STORE2)
-DEFINE_TILE(tile_24, SET3, ADD3, STORE3)
+#define DEFINE_GRAM(S)                                                                           \
+    DEFINE_TILE(tile_1_##S, S, SET1, ADD1, STORE1)                                               \
+    DEFINE_TILE(tile_2_##S, S, SET2, ADD2, STORE2)                                               \
+    DEFINE_TILE(tile_3_##S, S, SET3, ADD3, STORE3)                                               \
+                                                                                                 \
+    void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t pitch, const of_##S *B, of_##S *out,          \
+                            const struct creg_region *next)                                      \
+    {                                                                                            \
+        const ptrdiff_t lanes = LANES_##S, vectors = pitch / lanes, panels = (vectors + 2) / 3;  \
+        struct ahead ahead = begin(                                                              \
+            next, (panels + 1) * vectors / 2 * (lanes / 8) * ((m + STEP - 1) / STEP));           \
+        for (ptrdiff_t panel = 0; panel < panels; panel++) {                                     \
+            const ptrdiff_t j = panel * vectors / panels * lanes;                                \
+            const ptrdiff_t end = (panel + 1) * vectors / panels * lanes;                        \
+            for (ptrdiff_t k = 0; k < end; k += 8) {                                             \
+                const ptrdiff_t from = k - k % lanes, at = from > j ? from : j;                  \
+                of_##S *to = out + k * pitch + at;                                               \
+                if (end - at == 3 * lanes)                                                       \
+                    tile_3_##S(m, pitch, B + k, B + at, to, &ahead);                             \
+                else if (end - at == 2 * lanes)                                                  \
+                    tile_2_##S(m, pitch, B + k, B + at, to, &ahead);                             \
+                else                                                                             \
+                    tile_1_##S(m, pitch, B + k, B + at, to, &ahead);                             \
+            }                                                                                    \
+        }                                                                                        \
+    }
 
-void creg_tile_gram(ptrdiff_t m, ptrdiff_t pitch, const double *B, double *out,
-                    const struct creg_region *next)
+/* The region, to be fetched within so many calls. */
+static struct ahead begin(const struct creg_region *next, ptrdiff_t chances)
 {
     struct ahead ahead = {.at = next->at, .lines = next->lines};
-    const ptrdiff_t panels = (pitch + 23) / 24;
-    const ptrdiff_t chances = 3 * panels * (panels + 1) / 2 * ((m + STEP - 1) / STEP);
     ahead.length = ahead.left = next->length / CACHE_LINE + 1;
     ahead.skip = next->stride - CACHE_LINE * ahead.length;
     ahead.count = ahead.length * ahead.lines / (chances > 0 ? chances : 1) + 1;
-    for (ptrdiff_t j = 0; j < pitch; j += 24) {
-        const ptrdiff_t end = pitch - j < 24 ? pitch : j + 24;
-        for (ptrdiff_t k = 0; k < end; k += 8) {
-            const ptrdiff_t at = k > j ? k : j;
-            double *to = out + k * pitch + at;
-            if (end - at == 24)
-                tile_24(m, pitch, B + k, B + at, to, &ahead);
-            else if (end - at == 16)
-                tile_16(m, pitch, B + k, B + at, to, &ahead);
-            else
-                tile_8(m, pitch, B + k, B + at, to, &ahead);
-        }
-    }
+    return ahead;
 }
+
+DEFINE_GRAM(f64)
+DEFINE_GRAM(f32)
 
 typedef long long places __attribute__((vector_size(64)));
 #define MIX(A, B, ...) __builtin_shuffle(A, B, (places){__VA_ARGS__})
@@ -160,15 +190,19 @@ DEFINE_TURNED(f32, float)
 #else
 int creg_tiles_pay(void) { return 0; }
 
-void creg_tile_gram(ptrdiff_t m, ptrdiff_t pitch, const double *B, double *out,
-                    const struct creg_region *next)
-{
-    (void)next;
-    for (ptrdiff_t i = 0; i < m; i++)
-        for (ptrdiff_t k = 0; k < pitch; k++)
-            for (ptrdiff_t j = k; j < pitch; j++)
-                out[k * pitch + j] += B[i * pitch + k] * B[i * pitch + j];
-}
+#define DEFINE_GRAM(S, T)                                                                        \
+    void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t pitch, const T *B, T *out,                    \
+                            const struct creg_region *next)                                      \
+    {                                                                                            \
+        (void)next;                                                                              \
+        for (ptrdiff_t i = 0; i < m; i++)                                                        \
+            for (ptrdiff_t k = 0; k < pitch; k++)                                                \
+                for (ptrdiff_t j = k; j < pitch; j++)                                            \
+                    out[k * pitch + j] += B[i * pitch + k] * B[i * pitch + j];                   \
+    }
+
+DEFINE_GRAM(f64, double)
+DEFINE_GRAM(f32, float)
 
 #define DEFINE_TURNED(SUFFIX, T)                                                                 \
     void creg_turned_##SUFFIX(ptrdiff_t m, ptrdiff_t p, const T *x, ptrdiff_t stride,            \

@@ -13,10 +13,12 @@ struct creg_region {
     ptrdiff_t lines, length, stride;
 };
 
-/* out += B'B for m rows of B, both with `pitch` columns, a multiple of 8: at least the upper
- * triangle. Meanwhile `next` is brought near. */
-void creg_tile_gram(ptrdiff_t m, ptrdiff_t pitch, const double *B, double *out,
-                    const struct creg_region *next);
+/* out += B'B for m rows of B, both with `pitch` columns, a multiple of 8, of 16 in float32: at
+ * least the upper triangle. Meanwhile `next` is brought near. */
+void creg_tile_gram_f64(ptrdiff_t m, ptrdiff_t pitch, const double *B, double *out,
+                        const struct creg_region *next);
+void creg_tile_gram_f32(ptrdiff_t m, ptrdiff_t pitch, const float *B, float *out,
+                        const struct creg_region *next);
 
 /* out_ij = (x_ji - shift_i - line_shift_j) factor_i line_factor_j for p lines of m entries of x, a
  * line every `stride`; rows of out every `pitch`, a multiple of 8, with zeros after the last line

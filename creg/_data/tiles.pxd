@@ -6,8 +6,10 @@ cdef extern from "tiles.h" nogil:
         Py_ssize_t lines, length, stride
 
     bint creg_tiles_pay()
-    void creg_tile_gram(Py_ssize_t m, Py_ssize_t pitch, const double* B, double* out,
-                        const Region* next)
+    void creg_tile_gram_f64(Py_ssize_t m, Py_ssize_t pitch, const double* B, double* out,
+                            const Region* next)
+    void creg_tile_gram_f32(Py_ssize_t m, Py_ssize_t pitch, const float* B, float* out,
+                            const Region* next)
     void creg_turned_f64(Py_ssize_t m, Py_ssize_t p, const double* x, Py_ssize_t stride,
                          const double* shift, const double* factor, const double* line_shift,
                          const double* line_factor, double* out, Py_ssize_t pitch)

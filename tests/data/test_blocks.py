@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from creg._data.blocks import Blocks, tiles_are_faster
+from creg._data.single import single_gram
 from creg._data.storage import Storage
 
 SHAPES = [(997, 9), (333, 14), (1000, 101), (700, 198), (640, 601)]  # 640 rows: two blocks and more
@@ -29,6 +30,22 @@ def test_gram(shape, dtype, order, weighted):
     found = [Blocks(Storage(X), shift, scale, root, y, True).gram(t) for t in (1, 2)]
     error = np.abs(np.triu(found[0] - B.T @ B)).max()
     assert error < 1e-13 * np.abs(B.T @ B).max()
+    np.testing.assert_array_equal(*map(np.triu, found))
+
+
+@pytest.mark.parametrize("ones", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("shape", [*SHAPES, (3000, 264)])
+def test_gram_of_float32_products(shape, order, weighted, ones):
+    X, shift, scale, root, y = data(shape, np.float32, order, weighted)
+    shift = shift.astype(np.float32).astype(float)
+    B = np.column_stack([(X.astype(float) - shift) * scale, y, *([np.ones(len(y))] * ones)])
+    if weighted:
+        B *= root[:, None]
+    found = [single_gram(Storage(X), shift, scale, root, y, ones, t) for t in (1, 2)]
+    lengths = np.linalg.norm(B, axis=0)
+    assert np.all(np.abs(np.triu(found[0] - B.T @ B)) < 2e-6 * np.outer(lengths, lengths))
     np.testing.assert_array_equal(*map(np.triu, found))
 
 
