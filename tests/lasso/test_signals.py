@@ -32,8 +32,8 @@ def test_a_long_pivoting_ends_at_a_signal() -> None:
     solver.start(start)
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 1e-3)
         with pytest.raises(Stop):
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)
             solve_path(solver, l1)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
