@@ -28,13 +28,16 @@ def test_a_long_pivoting_ends_at_a_signal() -> None:
     def stop(*_):
         raise Stop
 
+    def solve_under_timer():
+        signal.setitimer(signal.ITIMER_REAL, 1e-3)
+        solve_path(solver, l1)
+
     solver = kernel.solver(pivoting=True)
     solver.start(start)
     before = signal.signal(signal.SIGALRM, stop)
     try:
         with pytest.raises(Stop):
-            signal.setitimer(signal.ITIMER_REAL, 1e-3)
-            solve_path(solver, l1)
+            solve_under_timer()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
