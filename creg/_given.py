@@ -120,8 +120,8 @@ class Data:
             self._given = None
         kept = self.is_narrow and storage.is_verified  # small, or a Design: its Gram matrix is kept
         pays = self._n_alphas and not storage.issparse and self.gram_pays(self._n_alphas)
-        pays = pays and not self.waits
-        if "view" in self.__dict__ or kept or not pays:
+        waits = pays and self.waits
+        if "view" in self.__dict__ or kept or waits or not pays:
             return
         with single_blas():
             known = products(self.storage, self.weights, self.fit_intercept, target, self.n_threads)
@@ -161,7 +161,7 @@ class Data:
         """Whether Z'SZ is made once alpha_max is known, or not at all."""
         storage = self.storage
         columns = not storage.issparse and not storage.is_row_layout
-        return self._lone and columns and storage.shape[1] > NARROW
+        return self._lone and columns and storage.shape[1] > NARROW and self.gram_pays(1)
 
     def gram_pays(self, n_alphas: int, depth: float = np.inf) -> bool:
         """Whether Z'SZ is worth making, a product of p / 14 times the cost of a read of X.
