@@ -1,5 +1,6 @@
 from creg._lasso.factor cimport Factor
 from creg._lasso.sample_factor cimport SampleFactor
+from creg._lasso.support_rows cimport SupportRows
 from creg._lasso.vectors cimport Vectors
 from creg._lasso.working_gram cimport WorkingGram
 
@@ -26,10 +27,15 @@ cdef class ActiveSet(Vectors):
     cdef readonly bint iterative       # no factor: conjugate gradients
     cdef readonly bint by_samples      # no factor: solves in the space of the samples
     cdef SampleFactor samples
+    cdef SupportRows support           # for conjugate gradients
     cdef double l2                     # rho / b
+    cdef bint trial                    # conjugate gradients are to try a solve beside the factor
+    cdef bint is_hopeless              # to do without updates of a factor
+    cdef long long appended_before, deleted_before  # the last penalty
     cdef Py_ssize_t most_steps, last_steps
     cdef Py_ssize_t fewest, tries      # exchanges of a round so far; rounds left without fewer
-    cdef double norm_y
+    cdef bint is_solved                # for this active set, if perhaps loosely
+    cdef double slack                  # relative excess that does not count
     cdef double drift                  # sum of |change of w_k| error_norm_k since c was exact
     cdef double allowance              # duality gap that conjugate gradients may leave
 
@@ -52,6 +58,11 @@ cdef class ActiveSet(Vectors):
     cdef void collect(self) noexcept nogil
     cdef bint solve(self, double* d) noexcept nogil
     cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil
+    cdef void give_up(self) noexcept nogil
+    cdef bint _iterate(self, double* d) noexcept nogil
+    cdef bint _may_iterate(self, bint without_ridge) noexcept nogil
+    cdef void begin_penalty(self) noexcept nogil
+    cdef Py_ssize_t _steps_of_factor(self) noexcept nogil
     cdef bint choose_iterative(self) noexcept nogil
     cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil

@@ -17,12 +17,16 @@ from creg._data cimport leaves
 from creg._lasso.conjugate_gradient cimport solve as conjugate_gradients
 from creg._lasso.factor cimport Factor
 from creg._lasso.sample_factor cimport SampleFactor
+from creg._lasso.support_rows cimport SupportRows
 from creg._lasso.vectors cimport Vectors
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
-cdef double FEWEST_ITERATIVE = 500.0
+cdef Py_ssize_t FEWEST_ITERATIVE = 500
+cdef Py_ssize_t FEWEST_UPDATED = 2048  # in place of updates of a factor
 cdef double BLOCKED = 30.0
+cdef double UPDATED = 8.0      # as fast are those of its updates
+cdef Py_ssize_t SOLVES = 4     # at a penalty, as many steps as the first needs
 cdef double FACTORED_TWICE = 1.26  # cubed: a penalty takes about two factors there, else one
 cdef double SMALLEST_RIDGE = 1e-7  # of the squared norm, for solves in the space of the samples
 
@@ -34,6 +38,7 @@ cdef class ActiveSet(Vectors):
         self.gram = gram
         self.norm_y = norm_y
         self.factor = Factor()
+        self.support = SupportRows(gram)
         self.reserve(gram.capacity if gram.capacity else 32)
 
     def reserve(self, Py_ssize_t capacity):
@@ -51,6 +56,10 @@ cdef class ActiveSet(Vectors):
         if self.gram.capacity > self.capacity:
             with gil:
                 self.reserve(self.gram.capacity)
+        if self.gram.is_sparse and self.gram.size >= FEWEST_ITERATIVE and (
+                self.gram.entries > self.support.entries):
+            with gil:
+                self.support.reserve()
         self.size = self.gram.size
 
     cdef int choose_space(self, double l2) except -1 nogil:
@@ -113,6 +122,7 @@ cdef class ActiveSet(Vectors):
             self.d[i] = -self.d[i]
         self.move(self.active, self.d, size)
         self.n_solves += 1
+        self.is_solved = True
 
     cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil:
         """c += sum_i a_i G_(rows_i)."""
@@ -124,38 +134,84 @@ cdef class ActiveSet(Vectors):
     cdef bint solve(self, double* d) noexcept nogil:
         """d := (G_AA + diag(rho_A))^-1 d; False, d as it was, where the factor has been made for
         it first and the active set may be another."""
-        cdef Py_ssize_t i, steps
+        cdef Py_ssize_t i
         if self.by_samples:
             if not self.samples.solve(self.active, self.factor.size, self.rho, self.l2, d):
                 for i in range(self.factor.size):
                     d[i] = NAN
             return True
-        if not self.iterative:
-            self.factor.solve(d)
-            return True
-        steps = conjugate_gradients(self.gram, self.active, self.factor.size, self.rho,
-                                    self.most_steps, self.allowance, d, self.factor.block)
-        self.n_steps += steps if steps >= 0 else self.most_steps
+        if self.iterative or self.trial:
+            if self._iterate(d):
+                return True
+            if self.iterative:
+                self.give_up()
+                return False
+        self.factor.solve(d)
+        return True
+
+    cdef void give_up(self) noexcept nogil:
+        """A factor again; where every penalty would update it, for good."""
+        self.is_hopeless = True
+        self.refactor_by(False)
+
+    cdef bint _iterate(self, double* d) noexcept nogil:
+        """`solve` by conjugate gradients; False, d as it was, where they take too many steps."""
+        cdef Py_ssize_t steps, most = self.most_steps
+        if self.trial:
+            most //= SOLVES
+        steps = conjugate_gradients(self.support, self, self.factor.size, most, self.allowance, d,
+                                    self.factor.block)
+        self.n_steps += steps if steps >= 0 else most
         if self.gram.signals.caught:
             return True
         if steps >= 0:
             self.last_steps = max(steps, self.last_steps - self.last_steps // 8)
-            return True
-        self.last_steps = 2 * self.most_steps
-        self.refactor_by(False)
-        return False
+        else:
+            self.last_steps = 2 * self.most_steps
+        if self.trial:
+            self.trial = False
+            if steps >= 0:
+                self.iterative = True
+                self.refactor()
+        return steps >= 0
 
-    cdef bint choose_iterative(self) noexcept nogil:
-        """Whether conjugate gradients are expected to take less work than factors do."""
-        cdef double size = self.factor.size
+    cdef void begin_penalty(self) noexcept nogil:
+        """Conjugate gradients are tried where they may take less work at this penalty than updates
+        of the factor took at the last one; only a solve that succeeds gives the factor up."""
+        cdef double size = self.factor.size, work
+        work = size * size * (0.5 * (self.factor.n_appended - self.appended_before)
+                              + (self.factor.n_deleted - self.deleted_before))
+        self.appended_before = self.factor.n_appended
+        self.deleted_before = self.factor.n_deleted
+        self.trial = self.is_solved = False
+        if self.iterative:
+            self.most_steps = max(self.most_steps, self._steps_of_factor())
+        elif (self.is_factored() and self.factor.size >= FEWEST_UPDATED and not self.is_hopeless
+              and self._may_iterate(True)):
+            self.most_steps = <Py_ssize_t> (work / (UPDATED * self.gram.cost()))
+            self.trial = self.most_steps > max(self.last_steps, SOLVES)
+
+    cdef bint _may_iterate(self, bint without_ridge) noexcept nogil:
+        """Whether what conjugate gradients leave has a bounded gap, and they are worth a try."""
+        cdef bint has_ridge = True, has_threshold = True
         cdef Py_ssize_t i
-        if not self.gram.is_sparse or size < FEWEST_ITERATIVE:
+        if not self.gram.is_sparse or self.factor.size < FEWEST_ITERATIVE:
             return False
         for i in range(self.factor.size):
-            if not self.rho[self.active[i]] > 0.0:
-                return False
-        # the multiplications of a factor are BLOCKED times as fast
-        self.most_steps = <Py_ssize_t> (size * size * size / 3.0 / (BLOCKED * self.gram.cost()))
+            has_ridge &= self.rho[self.active[i]] > 0.0
+            has_threshold &= self.t[self.active[i]] > 0.0
+        return has_ridge or (without_ridge and has_threshold)
+
+    cdef Py_ssize_t _steps_of_factor(self) noexcept nogil:
+        """As many steps as a factor takes; its multiplications are BLOCKED times as fast."""
+        cdef double size = self.factor.size
+        return <Py_ssize_t> (size * size * size / 3.0 / (BLOCKED * self.gram.cost()))
+
+    cdef bint choose_iterative(self) noexcept nogil:
+        """Whether conjugate gradients are expected to take less work than a factor does."""
+        if not self._may_iterate(self.iterative):
+            return False
+        self.most_steps = self._steps_of_factor()
         return self.most_steps > self.last_steps
 
     cdef void exchange(self, Py_ssize_t count) noexcept nogil:
@@ -203,6 +259,7 @@ cdef class ActiveSet(Vectors):
         """Take what is not free any more out of the factor."""
         cdef Py_ssize_t i, k, gone, kept = 0, size = self.factor.size
         cdef double work = 0.0, limit
+        self.is_solved = False
         for i in range(size):
             k = self.active[i]
             if not self.is_free(k):
@@ -234,6 +291,7 @@ cdef class ActiveSet(Vectors):
         cdef Py_ssize_t size, ld = self.factor.capacity
         cdef double* block = self.factor.block
         cdef const double* row
+        self.is_solved = False
         kept = 0
         for i in range(count):
             if not self.is_free(self.changed[i]):
@@ -284,6 +342,7 @@ cdef class ActiveSet(Vectors):
     cdef void collect(self) noexcept nogil:
         """The free features into `active`, in ascending order."""
         cdef Py_ssize_t k, size = 0
+        self.is_solved = False
         for k in range(self.size):
             if self.is_free(k):
                 self.active[size] = k

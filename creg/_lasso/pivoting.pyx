@@ -16,6 +16,7 @@ from libc.string cimport memcpy
 from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, MOST_SWAPS, NEGATIVE, POSITIVE,
                                      ZERO, ActiveSet)
+from creg._lasso.conjugate_gradient cimport gap_of
 from creg._lasso.homotopy cimport follow
 
 cdef double ENTER = 1e-9         # relative excess over a threshold that counts
@@ -44,8 +45,14 @@ cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) no
     status = pivot(a, last, refine, False)
     if status != STALLED or a.gram.signals.caught:
         return status
-    a.n_failures += 1
     a.restore()
+    if a.iterative:
+        a.give_up()
+        status = pivot(a, last, refine, False)
+        if status != STALLED or a.gram.signals.caught:
+            return status
+        a.restore()
+    a.n_failures += 1
     return halve(a, last)
 
 
@@ -54,8 +61,6 @@ cdef Status halve(ActiveSet a, long long last) noexcept nogil:
     cdef double done = 0.0, step = 0.25
     cdef Py_ssize_t k
     cdef Status status
-    if a.iterative:
-        a.refactor_by(False)
     find_delta(a)
     while done < 1.0:
         step = fmin(step, 1.0 - done)
@@ -105,7 +110,7 @@ cdef void find_delta(ActiveSet a) noexcept nogil:
 cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept nogil:
     """Rounds until consistent; STALLED as soon as the exchanges grow."""
     cdef Py_ssize_t count, firm = 0, swaps = 0, refinements = 0
-    cdef bint solved = not refine and is_stationary(a)
+    cdef bint solved = not refine and (a.is_solved if a.iterative else is_stationary(a))
     if not brief:
         a.forget_counts()
     while True:
@@ -118,6 +123,7 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
             if brief and is_feasible(a):
                 return INTERRUPTED
         solved = False
+        a.slack = slack_of(a) if a.iterative else 0.0
         count = find_changes(a, &firm)
         if count == 0:
             if (not a.is_factored() and refinements < MOST_REFINEMENTS
@@ -165,14 +171,24 @@ cdef bint is_stationary(ActiveSet a) noexcept nogil:
 
 
 cdef double residual_gap(ActiveSet a) noexcept nogil:
-    """The duality gap on A of an elastic net, sum e_k^2 / (2 rho_k), e the right-hand side."""
+    """About the duality gap that the right-hand side on A costs."""
+    cdef Py_ssize_t i, size = a.factor.size
+    for i in range(size):
+        a.d[i] = a.right_hand_side(a.active[i])
+    return gap_of(a, size, a.d)
+
+
+cdef double slack_of(ActiveSet a) noexcept nogil:
+    """The largest relative excess on A over thresholds, which others may have at no cost: the dual
+    point is scaled by the largest.  0 under a ridge, where they cost on their own."""
     cdef Py_ssize_t i, k
-    cdef double e, gap = 0.0
+    cdef double slack = 0.0
     for i in range(a.factor.size):
         k = a.active[i]
-        e = a.right_hand_side(k)
-        gap += e * e / (2.0 * a.rho[k])
-    return gap
+        if a.rho[k] > 0.0:
+            return 0.0
+        slack = fmax(slack, fabs(a.right_hand_side(k)) / a.t[k])
+    return fmin(slack, 1.0)
 
 
 cdef void extrapolate(ActiveSet a, double factor) noexcept nogil:
@@ -200,7 +216,7 @@ cdef Py_ssize_t find_changes(ActiveSet a, Py_ssize_t* firm) noexcept nogil:
     firm: how many of them, those aside that have depended on the free ones before.
     """
     cdef Py_ssize_t k, count = 0
-    cdef double g, t, w, tau
+    cdef double g, t, w, tau, enter = 1.0 + ENTER + a.slack
     cdef signed char state, to
     firm[0] = 0
     for k in range(a.size):
@@ -219,9 +235,9 @@ cdef Py_ssize_t find_changes(ActiveSet a, Py_ssize_t* firm) noexcept nogil:
             g = a.c[k] + a.shift[k] - a.rho[k] * w
             if state == ZERO:
                 if a.dependent[k] != DEPENDS:
-                    if g > t * (1.0 + ENTER) + tau and a.upper[k] > 0.0:
+                    if g > t * enter + tau and a.upper[k] > 0.0:
                         to = POSITIVE
-                    elif -g > t * (1.0 + ENTER) + tau and a.lower[k] < 0.0:
+                    elif -g > t * enter + tau and a.lower[k] < 0.0:
                         to = NEGATIVE
             elif state == AT_UPPER:
                 if g < t * (1.0 - ENTER) - tau and a.dependent[k] != DEPENDS:

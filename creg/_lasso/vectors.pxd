@@ -1,6 +1,7 @@
 cdef class Vectors:
     cdef readonly Py_ssize_t size      # features in the working set
     cdef readonly Py_ssize_t capacity
+    cdef double norm_y                 # the scale of correlations
     cdef double* w
     cdef double* c                     # <z_j, r>
     cdef double* t                     # thresholds

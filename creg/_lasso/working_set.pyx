@@ -379,6 +379,8 @@ cdef class WorkingSetSolver(Certifier):
         factor_changes |= self.pivoting.choose_space(self.common_ridge(self.pivoting.factor.size))
         if factor_changes:
             self.pivoting.refactor()
+        else:
+            self.pivoting.begin_penalty()
 
     cdef bint correlations_suffice(self, double tolerance) noexcept nogil:
         """Rounding of c by way of the Gram block: each change of w_k errs by at most
