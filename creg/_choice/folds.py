@@ -139,9 +139,8 @@ class Statistics:
         tested = self._tests[fold] if self._sums is not None else None
         if self._sums is None or tested is None:
             return None
-        columns = np.arange(self._rounds.storage.n_features)
         constants = fit.intercepts - self._mean
-        return self._sums.mean_squares(tested, fit.dense(columns), constants)
+        return self._sums.mean_squares(tested, fit.indptr, fit.indices, fit.values, constants)
 
 
 def _patterns(folds: Sequence[Fold], n_samples: int) -> Rows:
