@@ -7,7 +7,7 @@ import numpy as np
 
 from scipy.linalg.cython_blas cimport dgemv, dger
 
-from creg._data cimport leaves
+from creg._data cimport leaves, tiles
 from creg._data.storage cimport Storage
 
 cdef char PLAIN = b"N"
@@ -106,6 +106,55 @@ def add_squares(double[::1] h, const double[:, :] q, double sign):
         leaves.creg_add_square(h.shape[0], sign, &q[0, k], &h[0])
 
 
+cdef enum:
+    AT_ONCE = 8  # combinations of a tile
+    TILE = 24    # and its rows
+
+SIDES = (AT_ONCE, TILE)
+
+
+def tiles_pay():
+    """Whether `combine` may be called."""
+    return tiles.creg_tiles_pay()
+
+
+def combine(const double[:, :] rows, const double[:, ::1] X, const Py_ssize_t[::1] tops,
+            double[:, ::1] out):
+    """Combinations of columns, X'rows'.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, u)
+        With columns in one piece.
+    X : ndarray of shape (u, m)
+        m a multiple of the side of a tile.
+    tops : ndarray of shape (m,)
+        How many of the columns each of them may need; it may get more.
+    out : ndarray of shape (m, n or more)
+        With rows of whole tiles; what is behind n means nothing.
+    """
+    cdef Py_ssize_t n = rows.shape[0], m = X.shape[1], pitch = out.shape[1]
+    cdef Py_ssize_t stride = rows.strides[1] // <Py_ssize_t> sizeof(double)
+    cdef Py_ssize_t whole = n - n % TILE, a, c = 0, i, k, top
+    if m % AT_ONCE or out.shape[0] < m or pitch < (n + TILE - 1) // TILE * TILE:
+        raise ValueError("combine takes whole tiles")
+    cdef double[:, ::1] rest = np.zeros((rows.shape[1] if whole < n else 0, TILE))
+    with nogil:
+        for a in range(rest.shape[0]):
+            for i in range(whole, n):
+                rest[a, i - whole] = rows[i, a]
+        while c < m:
+            top = 0
+            for k in range(c, c + AT_ONCE):
+                top = max(top, tops[k])
+            tiles.creg_tile_combinations(
+                top, &X[0, c], m, whole, &rows[0, 0], stride, &out[c, 0], pitch)
+            if whole < n:
+                tiles.creg_tile_combinations(
+                    top, &X[0, c], m, TILE, &rest[0, 0], TILE, &out[c, whole], pitch)
+            c += AT_ONCE
+
+
 cdef class LeftOut:
     """Means of (r_i / (1 - h_i))^2 and their standard errors, from rows in any parts.
 
@@ -153,12 +202,13 @@ cdef class LeftOut:
         self.weight[k] = total
 
     def add_rows(self, const double[:, ::1] P, const signed char[::1] kinds,
-                 const double[::1] eta, const double[::1] begin, Py_ssize_t start):
+                 const double[::1] eta, const double[::1] begin, Py_ssize_t start,
+                 Py_ssize_t stop):
         """Some rows of all solutions in turn.
 
         Parameters
         ----------
-        P : ndarray of shape (m, rows)
+        P : ndarray of shape (m or more, stop - start or more)
             S^1/2 Z x of m combinations x.
         kinds : ndarray of int8 of shape (m,)
             1, -1: a direction that comes, or goes; 0: the coefficients of the next solution;
@@ -167,16 +217,16 @@ cdef class LeftOut:
             S^1/2 y.
         begin : ndarray of shape (n,)
             h without any direction.
-        start : int
-            The first of these rows.
+        start, stop : int
+            These rows.
         """
-        cdef Py_ssize_t e, i, k = 0, n = P.shape[1]
-        cdef double[::1] h = np.array(begin[start:start + n])
+        cdef Py_ssize_t e, i, k = 0, n = stop - start
+        cdef double[::1] h = np.array(begin[start:stop])
         cdef const double* s
         self._reserve(n)
         s = &self.ones[0] if self.s is None else &self.s[start]
         with nogil:
-            for e in range(P.shape[0]):
+            for e in range(kinds.shape[0]):
                 if kinds[e] == 2:
                     for i in range(n):
                         h[i] = begin[start + i]
