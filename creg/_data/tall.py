@@ -120,23 +120,23 @@ class RowSums:
         self._sets = sets if weights is None else [rows[weights[rows] > 0] for rows in sets]
         with np.errstate(over="ignore", invalid="ignore"):
             self._shift, self._unit = _shift_and_unit(storage, weights, centre)
-            self._sums = [self._of(rows, weights, y, n_threads) for rows in sets]
+            width = storage.n_features + 1 + centre
+            self._sums = np.zeros((len(sets), width, width))
+            for rows, out in zip(sets, self._sums, strict=True):
+                self._add(rows, weights, y, n_threads, out)
         self._totals = np.array(
             [len(rows) if weights is None else weights[rows].sum() for rows in sets]
         )
-        if not all(np.isfinite(C.diagonal()).all() for C in self._sums):
+        if not np.isfinite(self._sums.diagonal(axis1=1, axis2=2)).all():
             storage.verify()
         storage.known_finite()
 
     def products(self, counts: Float, total: float) -> Products | None:
         """Of the sets, each counted so often, row weights rescaled to a sum of `total`."""
         factor = total / float(counts @ self._totals)
-        p = self.storage.n_features
-        C = np.zeros((p + 1 + self._centre,) * 2)
         with np.errstate(over="ignore", invalid="ignore"):
-            for count, part in zip(counts, self._sums, strict=True):
-                if count:
-                    C += (count * factor) * part
+            flat = self._sums.reshape(len(counts), -1)
+            C = np.dot(counts * factor, flat).reshape(self._sums.shape[1:])
             sums = _Sums(C, self._shift, self._unit, total, self._centre)
             # what is rare may be in no row of these sets
             for j in np.flatnonzero(sums.is_doubtful(LIGHT)):
@@ -171,8 +171,8 @@ class RowSums:
         weight = float(self._totals[sets].sum())
         if not weight:
             return None
-        parts = [part for part, wanted in zip(self._sums, sets, strict=True) if wanted]
-        C = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+        chosen = np.flatnonzero(sets)
+        C = self._sums[chosen[0]] if len(chosen) == 1 else self._sums[chosen].sum(axis=0)
         squares, magnitudes = squares_along(
             C, self._shift, self._unit, indptr, indices, values, constants
         )
@@ -180,12 +180,11 @@ class RowSums:
             return np.asarray(squares / weight)
         return None
 
-    def _of(self, rows: Rows, weights: Float | None, y: Float, n_threads: int) -> Float:
-        X, width = self.storage.X, self.storage.n_features
-        step = max(64, GATHERED // (8 * width))
+    def _add(self, rows: Rows, weights: Float | None, y: Float, n_threads: int, out: Float) -> None:
+        X = self.storage.X
+        step = max(64, GATHERED // (8 * self.storage.n_features))
         if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
             step = len(rows)
-        out = np.zeros((width + 1 + self._centre,) * 2)
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
             whole = some[-1] - some[0] + 1 == len(some)
@@ -195,7 +194,6 @@ class RowSums:
                 Storage(X[part]), self._shift, self._unit, root, y[part], self._centre
             )  # fmt: skip
             out += part.gram(n_threads)
-        return out
 
 
 class _Sums:
