@@ -69,7 +69,7 @@ def _by_rows(
     columns = space.columns
     eta, begin = columns.weighted(problem.target), share_of_intercept(columns.view)
     products = np.empty((X.shape[1], ROWS + -ROWS % SIDES[1]))
-    for first, last, block in columns.blocks():
+    for first, last, block in columns.blocks(once=True):
         for start in range(first, last, ROWS):
             stop = min(start + ROWS, last)
             _combine(block[start - first : stop - first], X, ends, products)

@@ -44,6 +44,7 @@ def test_blocks_of_rows(rows, weighted, intercept, tiles, monkeypatch) -> None:
     monkeypatch.setattr(left_out, "ROWS", rows)
     monkeypatch.setattr(left_out, "AT_ONCE", 5)
     monkeypatch.setattr(columns, "BLOCK", 1000)
+    monkeypatch.setattr(columns, "PASSING", 1000)
     df, means, errors = left_out.left_out(problem, solutions, l2)
     expected, spread = one_by_one(problem, solutions, l2)
     assert_allclose(means, expected, rtol=1e-10)
