@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +19,6 @@ EPS = float(np.finfo(np.float64).eps)
 # Numbers in a dense copy of columns; where there are more, rows are taken by blocks.
 LARGEST = 32_000_000
 BLOCK = 1_000_000
-# The same of rows that are used but once.
-PASSING = 250_000
 # Rows from which on a column is worth an operation of its own.
 LONG = 4000
 # Mean in standard deviations above which it is subtracted twice.
@@ -81,14 +79,23 @@ class ActiveColumns:
             Z -= np.outer(e, (e / (e @ e)) @ Z)
         return Z
 
-    def blocks(self, *, once: bool = False) -> Iterator[tuple[int, int, Float]]:
-        """(start, stop, rows); `once`: no copy of all is made for a further pass."""
-        passing = once and "whole" not in self.__dict__ and self._offset <= OFFSET
-        kept = self.is_small and not passing
-        step = max((PASSING if once else BLOCK) // max(self.u, 1), 64)
+    def blocks(self) -> Iterator[tuple[int, int, Float]]:
+        """(start, stop, rows)."""
+        step = max(BLOCK // max(self.u, 1), 64)
         for start in range(0, self.n, step):
             stop = min(start + step, self.n)
-            yield start, stop, self.whole[start:stop] if kept else self._rows(start, stop)
+            yield (
+                start,
+                stop,
+                (self.whole[start:stop] if self.is_small else self._rows(start, stop)),
+            )
+
+    def for_one_pass(self) -> Callable[[int, int], Float]:
+        """The rows from start to stop; no copy of all is made for a further pass."""
+        if self.is_small and ("whole" in self.__dict__ or self._offset > OFFSET):
+            whole = self.whole
+            return lambda start, stop: whole[start:stop]
+        return self._rows
 
     def _rows(self, start: int, stop: int) -> Float:
         stored = self._stored

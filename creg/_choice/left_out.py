@@ -6,6 +6,8 @@ for all directions that come and go and for all residuals, while it is in cache.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ from creg._choice.leverages import following, share_of_intercept, smoothers
 from creg._choice.residuals import residuals
 from creg._choice.rows import SIDES, LeftOut, combine, tiles_pay
 from creg._choice.supports import Supports
-from creg._data.threads import single_blas
+from creg._data.threads import parallel, pieces, single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
@@ -22,9 +24,13 @@ Float = NDArray[np.float64]
 
 # 1 - h_i up to which a row cannot be left out.
 SATURATED = 1e-10
+# Numbers in the columns of rows taken at a time.
+BLOCK = 250_000
 # Rows whose columns and products stay in cache, and products made at a time.
-ROWS = 1008
+ROWS = 504
 AT_ONCE = 32
+# Parts of the rows for threads, whatever their number.
+PARTS = 16
 
 
 def left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> tuple[Float, Float, Float]:
@@ -68,12 +74,24 @@ def _by_rows(
     df, X, kinds, ends = _combinations(problem, solutions, supports, space)
     columns = space.columns
     eta, begin = columns.weighted(problem.target), share_of_intercept(columns.view)
-    products = np.empty((X.shape[1], ROWS + -ROWS % SIDES[1]))
-    for first, last, block in columns.blocks(once=True):
-        for start in range(first, last, ROWS):
-            stop = min(start + ROWS, last)
-            _combine(block[start - first : stop - first], X, ends, products)
-            out.add_rows(products, kinds, eta, begin, start, stop)
+    rows_of = columns.for_one_pass()
+    step = max(BLOCK // columns.u, 64)
+
+    def errors(first: int, last: int) -> LeftOut:
+        part = LeftOut(len(solutions), columns.view.weights, SATURATED)
+        products = np.empty((X.shape[1], ROWS + -ROWS % SIDES[1]))
+        for block in range(first, last, step):
+            rows = rows_of(block, min(block + step, last))
+            for start in range(0, len(rows), ROWS):
+                some = rows[start : start + ROWS]
+                _combine(some, X, ends, products)
+                at = block + start
+                part.add_rows(products, kinds, eta, begin, at, at + len(some))
+        return part
+
+    tasks = [partial(errors, *part) for part in pieces(columns.n, PARTS, step)]
+    for part in parallel(tasks, problem.data.n_threads):
+        out.merge(part)
     return df
 
 

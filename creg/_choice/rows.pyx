@@ -184,7 +184,7 @@ cdef class LeftOut:
     cdef void add(self, Py_ssize_t k, const double* u, const double* p, const double* h,
                   const double* s, Py_ssize_t n) noexcept nogil:
         """Of solution k, rows with r = u - p; the root of s times that, where there are weights."""
-        cdef double weight, mean, delta, total
+        cdef double weight, mean
         cdef double* squares = &self.squares[0]
         cdef Py_ssize_t i
         leaves.creg_left_out(n, u, p, h, self.saturated, squares)
@@ -195,11 +195,21 @@ cdef class LeftOut:
         if not weight > 0.0:
             return
         mean = leaves.creg_inner(n, s, squares) / weight
-        total, delta = self.weight[k] + weight, mean - self.mean[k]
+        self.join(k, weight, mean, leaves.creg_spread(n, s, mean, squares))
+
+    cdef void join(self, Py_ssize_t k, double weight, double mean, double spread) noexcept nogil:
+        """Other rows of solution k, of this weight, not 0."""
+        cdef double total = self.weight[k] + weight, delta = mean - self.mean[k]
         self.mean[k] += delta * weight / total
-        self.spread[k] += leaves.creg_spread(n, s, mean, squares) + (
-            delta * delta * self.weight[k] * weight / total)
+        self.spread[k] += spread + delta * delta * self.weight[k] * weight / total
         self.weight[k] = total
+
+    def merge(self, LeftOut other):
+        """Other rows."""
+        cdef Py_ssize_t k
+        for k in range(self.weight.shape[0]):
+            if other.weight[k] > 0.0:
+                self.join(k, other.weight[k], other.mean[k], other.spread[k])
 
     def add_rows(self, const double[:, ::1] P, const signed char[::1] kinds,
                  const double[::1] eta, const double[::1] begin, Py_ssize_t start,
