@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg.cython_blas cimport dgemv, dger
 
 from creg._data cimport leaves, tiles
-from creg._data.storage cimport Storage
+from creg._data.storage cimport Box, Storage
 
 cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
@@ -97,6 +97,42 @@ def turn_to_first(double[::1, :] both, Py_ssize_t length, Py_ssize_t first, Py_s
         a = -2.0 / leaves.creg_inner(rank, u, u)
         dgemv(&PLAIN, &height, &k, &ONE, used, &ld, u, &STEP, &NOUGHT, product, &STEP)
         dger(&height, &k, &a, product, &STEP, u, &STEP, used, &ld)
+
+
+def centred_columns(Storage storage, const Py_ssize_t[::1] features, const double[::1] mean,
+                    const double[::1] scale, root, Py_ssize_t start, Py_ssize_t stop):
+    """root_i (x_ij - mean_j) scale_j over some rows of some features of dense X, by columns.
+
+    Parameters
+    ----------
+    storage : Storage
+        Of dense columns.
+    features : ndarray of shape (u,)
+    mean, scale : ndarray of shape (n_features,)
+    root : ndarray of shape (n_samples,) or None
+    start, stop : int
+        The rows.
+
+    Returns
+    -------
+    ndarray of shape (stop - start, u)
+        Fortran-ordered.
+    """
+    cdef double[::1, :] out = np.empty((stop - start, features.shape[0]), order="F")
+    cdef const double[::1] weight
+    cdef const double* s = NULL
+    cdef Py_ssize_t k
+    cdef Box box
+    if root is not None:
+        weight = root
+        s = &weight[0]
+    box.row, box.row_stop, box.pitch = start, stop, stop - start
+    if stop > start:
+        with nogil:
+            for k in range(features.shape[0]):
+                box.column, box.column_stop = features[k], features[k] + 1
+                storage.fill(&box, &mean[0], &scale[0], s, &out[0, k])
+    return out.base
 
 
 def add_squares(double[::1] h, const double[:, :] q, double sign):
