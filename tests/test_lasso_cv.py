@@ -116,8 +116,11 @@ def test_errors_of_rows_that_are_held_out_twice() -> None:
 
 
 def test_the_same_bits_for_any_number_of_threads() -> None:
-    X, y = random_data(6, 40, 200)
-    for settings in ({}, {"cv": 10}, {"criterion": "alo"}):
+    wide, tall = random_data(6, 40, 200), random_data(7, 9000, 40)
+    for (X, y), settings in (
+        (wide, {}), (wide, {"cv": 10}), (wide, {"criterion": "alo"}),
+        (tall, {}), (tall, {"criterion": "alo"}),
+    ):  # fmt: skip
         one, two = (LassoCV(n_threads=k, **settings).fit(X, y) for k in (1, 2))
         assert_array_equal(one.criterion_path_, two.criterion_path_)
         assert_array_equal(one.coef_, two.coef_)

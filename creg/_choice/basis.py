@@ -148,8 +148,10 @@ class Basis:
     def _append(self, columns: Index) -> Float:
         """The new directions."""
         if len(columns) <= ONE_BY_ONE:
-            found = [q for j in columns.tolist() if (q := self._append_one(j)) is not None]
-            return np.array(found).T if found else self.Z[:, :0]
+            before = self.rank
+            for j in columns.tolist():
+                self._append_one(j)
+            return self.Q[:, before:].copy(order="F")
         E, Q = self.Z.T[columns].T, self.Q
         # transposed, so that results come out in columns
         c = (E.T @ Q).T
@@ -185,8 +187,8 @@ class Basis:
         self._steps += 1
         self._norm2 += float(np.einsum("ij,ij->", w, w))
 
-    def _append_one(self, j: int) -> Float | None:
-        """Its direction, if it has one."""
+    def _append_one(self, j: int) -> None:
+        """With its direction, if it has one."""
         self._make_room(1)
         slot = self._free[-1]
         added = append_direction(
@@ -194,14 +196,13 @@ class Basis:
         )
         self._dependent[j] = added < 0.0
         if added < 0.0:
-            return None
+            return
         self._free.pop()
         self._high = max(self._high, slot)
         self._slot[j] = slot
         self.rank += 1
         self._steps += 1
         self._norm2 += added
-        return self._both[: self.length, self._first + self.rank - 1].copy()
 
     def _factored(self, w: Float) -> tuple[Index, Float, Float]:
         """Columns of w that are not negligible, in some order: their q and T with w = q T."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from creg._choice.rows import centred_columns
 from creg._data.design import DesignView
 
 Float = NDArray[np.float64]
@@ -19,8 +20,6 @@ EPS = float(np.finfo(np.float64).eps)
 # Numbers in a dense copy of columns; where there are more, rows are taken by blocks.
 LARGEST = 32_000_000
 BLOCK = 1_000_000
-# Rows from which on a column is worth an operation of its own.
-LONG = 4000
 # Mean in standard deviations above which it is subtracted twice.
 OFFSET = 1e3
 # Numbers up to which sparse columns are made dense, and stored entries of more that pay.
@@ -81,44 +80,34 @@ class ActiveColumns:
 
     def blocks(self) -> Iterator[tuple[int, int, Float]]:
         """(start, stop, rows)."""
-        if self.is_small:
-            step = max(BLOCK // max(self.u, 1), 64)
-            for start in range(0, self.n, step):
-                stop = min(start + step, self.n)
-                yield start, stop, self.whole[start:stop]
-            return
-        step = max(BLOCK // self.u, 64)
+        step = max(BLOCK // max(self.u, 1), 64)
         for start in range(0, self.n, step):
             stop = min(start + step, self.n)
-            yield start, stop, self._rows(start, stop)
+            rows = self.whole[start:stop] if self.is_small else self._rows(start, stop)
+            yield start, stop, rows
+
+    def for_one_pass(self) -> Callable[[int, int], Float]:
+        """The rows from start to stop; no copy of all is made for a further pass."""
+        if self.is_small and ("whole" in self.__dict__ or self._offset > OFFSET):
+            whole = self.whole
+            return lambda start, stop: whole[start:stop]
+        return self._rows
 
     def _rows(self, start: int, stop: int) -> Float:
-        stored = self._stored
+        view, stored = self.view, self._stored
         if sparse.issparse(stored):
             part = np.asfortranarray(stored[start:stop].toarray(), dtype=np.float64)
-        elif stop - start > LONG and stored.flags.f_contiguous:
-            return self._long(start, stop)
+        elif view.storage.is_row_layout:
+            part = np.asfortranarray(stored[start:stop, self.features], dtype=np.float64)
         else:
-            # the rows of the transpose: whole columns where X lies in columns
-            part = np.asarray(stored[start:stop].T[self.features], np.float64).T
-            part = np.asfortranarray(part)
+            return centred_columns(
+                view.storage, self.features, view.mean, view.scale, self.root, start, stop
+            )
         part -= self.mean
         part *= self.scale
         if self.root is not None:
             part *= self.root[start:stop, None]
         return part
-
-    def _long(self, start: int, stop: int) -> Float:
-        """The same of long columns, one by one."""
-        out = np.empty((stop - start, self.u), order="F")
-        root = None if self.root is None else self.root[start:stop]
-        for k, j in enumerate(self.features.tolist()):
-            column = out[:, k]
-            np.subtract(self._stored[start:stop, j], self.mean[k], out=column, dtype=np.float64)
-            column *= self.scale[k]
-            if root is not None:
-                column *= root
-        return out
 
     def weighted(self, v: Float) -> Float:
         """S^1/2 v."""

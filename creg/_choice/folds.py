@@ -28,6 +28,7 @@ Rows = NDArray[np.intp]
 
 HELD = 4_000_000  # numbers of predictions and of columns for them held at a time
 SPARE = 2_000_000  # numbers that sums over rows may take, however small X is
+TABLE = 8  # times the number of rows: up to where numbers are looked up in a table
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,13 @@ class Statistics:
         if not folds or storage.issparse or not n_alphas or not data.gram_pays(n_alphas):
             return
         owner = _patterns(folds, storage.n_samples)
-        first = np.unique(owner, return_index=True)[1]
-        if len(first) * storage.n_features**2 > max(storage.size, SPARE):
+        ends = np.cumsum(np.bincount(owner))
+        if len(ends) * storage.n_features**2 > max(storage.size, SPARE):
             return
-        self._counts = np.array([fold.counts[first] for fold in folds])
         order = np.argsort(owner, kind="stable")
-        sets = np.split(order, np.cumsum(np.bincount(owner))[:-1])
+        sets = np.split(order, ends[:-1])
+        first = np.array([rows[0] for rows in sets])
+        self._counts = np.array([fold.counts[first] for fold in folds])
         self._tests = [_held_out(fold, owner, len(first)) for fold in folds]
         y, weights = rounds.y, rounds.weights
         self._mean = float(np.average(y, weights=weights)) if rounds.fit_intercept else 0.0
@@ -139,21 +141,31 @@ class Statistics:
         tested = self._tests[fold] if self._sums is not None else None
         if self._sums is None or tested is None:
             return None
-        columns = np.arange(self._rounds.storage.n_features)
         constants = fit.intercepts - self._mean
-        return self._sums.mean_squares(tested, fit.dense(columns), constants)
+        return self._sums.mean_squares(tested, fit.indptr, fit.indices, fit.values, constants)
 
 
 def _patterns(folds: Sequence[Fold], n_samples: int) -> Rows:
     """(n_samples,) numbers from 0 on, equal for rows that play the same part in every fold."""
-    owner = np.zeros(n_samples, dtype=np.intp)
+    owner, count = np.zeros(n_samples, dtype=np.intp), 1
     for fold in folds:
         part = 2 * fold.counts.astype(np.intp)
         part[fold.test] += 1
-        owner = owner * (int(part.max()) + 1) + part
-        seen = np.flatnonzero(np.bincount(owner)) if owner.max() < HELD else np.unique(owner)
-        owner = np.searchsorted(seen, owner)
-    return owner
+        width = int(part.max()) + 1
+        if count * width > TABLE * n_samples:
+            owner = _numbered(owner, count)
+            count = int(owner.max()) + 1
+        owner = owner * width + part
+        count *= width
+    return _numbered(owner, count)
+
+
+def _numbered(owner: Rows, count: int) -> Rows:
+    """Numbers below `count`, in their order without gaps."""
+    if count > TABLE * len(owner):
+        return np.unique(owner, return_inverse=True)[1].reshape(-1)
+    seen = np.bincount(owner, minlength=count) > 0
+    return (np.cumsum(seen) - 1)[owner]
 
 
 def _held_out(fold: Fold, owner: Rows, count: int) -> NDArray[np.bool_] | None:

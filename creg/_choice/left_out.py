@@ -6,15 +6,17 @@ for all directions that come and go and for all residuals, while it is in cache.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from creg._choice.coordinates import Coordinates
 from creg._choice.leverages import following, share_of_intercept, smoothers
 from creg._choice.residuals import residuals
-from creg._choice.rows import LeftOut
+from creg._choice.rows import SIDES, LeftOut, combine, tiles_pay
 from creg._choice.supports import Supports
-from creg._data.threads import single_blas
+from creg._data.threads import parallel, pieces, single_blas
 from creg._problem import L1Problem
 from creg._solution import Solutions
 
@@ -22,9 +24,13 @@ Float = NDArray[np.float64]
 
 # 1 - h_i up to which a row cannot be left out.
 SATURATED = 1e-10
+# Numbers in the columns of rows taken at a time.
+BLOCK = 250_000
 # Rows whose columns and products stay in cache, and products made at a time.
-ROWS = 1024
+ROWS = 504
 AT_ONCE = 32
+# Parts of the rows for threads, whatever their number.
+PARTS = 16
 
 
 def left_out(problem: L1Problem, solutions: Solutions, l2: Float) -> tuple[Float, Float, Float]:
@@ -68,19 +74,36 @@ def _by_rows(
     df, X, kinds, ends = _combinations(problem, solutions, supports, space)
     columns = space.columns
     eta, begin = columns.weighted(problem.target), share_of_intercept(columns.view)
-    products = np.empty((0, 0))
-    for first, last, block in columns.blocks():
-        for start in range(first, last, ROWS):
-            stop = min(start + ROWS, last)
-            rows = block[start - first : stop - first]
-            if products.shape != (X.shape[1], stop - start):
-                products = np.empty((X.shape[1], stop - start))
-            for k in range(0, X.shape[1], AT_ONCE):
-                some = slice(k, k + AT_ONCE)
-                top = int(ends[some].max())
-                np.matmul(X[:top, some].T, rows[:, :top].T, out=products[some])
-            out.add_rows(products, kinds, eta, begin, start)
+    rows_of = columns.for_one_pass()
+    step = max(BLOCK // columns.u, 64)
+
+    def errors(first: int, last: int) -> LeftOut:
+        part = LeftOut(len(solutions), columns.view.weights, SATURATED)
+        products = np.empty((X.shape[1], ROWS + -ROWS % SIDES[1]))
+        for block in range(first, last, step):
+            rows = rows_of(block, min(block + step, last))
+            for start in range(0, len(rows), ROWS):
+                some = rows[start : start + ROWS]
+                _combine(some, X, ends, products)
+                at = block + start
+                part.add_rows(products, kinds, eta, begin, at, at + len(some))
+        return part
+
+    tasks = [partial(errors, *part) for part in pieces(columns.n, PARTS, step)]
+    for part in parallel(tasks, problem.data.n_threads):
+        out.merge(part)
     return df
+
+
+def _combine(rows: Float, X: Float, ends: NDArray[np.intp], out: Float) -> None:
+    """X'rows', in the first places of `out`."""
+    if tiles_pay():
+        combine(rows, X, ends, out)
+        return
+    for k in range(0, X.shape[1], AT_ONCE):
+        some = slice(k, k + AT_ONCE)
+        top = int(ends[some].max())
+        np.matmul(X[:top, some].T, rows[:, :top].T, out=out[some, : len(rows)])
 
 
 def _combinations(
@@ -88,7 +111,8 @@ def _combinations(
 ) -> tuple[Float, Float, NDArray[np.int8], NDArray[np.intp]]:
     """df; what is multiplied by the columns, in the order and of the kinds of LeftOut.
 
-    Last, how many of the columns, in the order of their first entry, each of these may need.
+    Last, how many of the columns, in the order of their first entry, each of these may need.  They
+    are filled up with zeros to whole tiles.
     """
     view, basis, back = space.columns.view, space.basis(supports.most), space.back
     assert back is not None
@@ -114,7 +138,8 @@ def _combinations(
         parts.append(W[:, k : k + 1])
         kinds.append(0)
         ends.append(int(last[k]))
-    at = np.array(ends, dtype=np.intp)
-    X = np.asfortranarray(np.hstack(parts))
+    spare = -len(kinds) % SIDES[0]
+    at = np.array(ends + [0] * spare, dtype=np.intp)
+    X = np.hstack([*parts, np.zeros((u, spare))])
     X[np.arange(u)[:, None] >= at] = 0.0  # but for rounding they are
     return df, X, np.array(kinds, dtype=np.int8), at

@@ -115,6 +115,13 @@ def _projections(
             basis.move(entering, leaving)
             yield float(basis.rank), None
         return
+    if space.direct:
+        h = share
+        for entering, leaving in zip(supports.entering, supports.leaving, strict=True):
+            move = basis.move(entering, leaving)
+            h = after(share if move.anew else h, move.changes)
+            yield float(basis.rank), h
+        return
     projection = Projection(space, share)
     ranks, moves = [], []
     for k in range(len(supports)):
@@ -125,32 +132,37 @@ def _projections(
             ranks, moves = [], []
 
 
+def after(h: Float, rows: list[tuple[float, Float]]) -> Float:
+    """The diagonal with the squares of directions added, an array of its own."""
+    h = h.copy()
+    for sign, q in rows:
+        add_squares(h, np.asfortranarray(q), sign)
+    return h
+
+
 class Projection:
-    """The diagonal of a projection whose directions come and go, added to what it begins with."""
+    """The diagonal of a projection whose directions come and go, added to what it begins with.
+
+    Directions are combinations of columns, a pass over whose rows serves several moves.
+    """
 
     def __init__(self, space: Coordinates | Entries, begin: Float) -> None:
         self._space, self._begin, self._h = space, begin, begin
 
     def is_due(self, moves: list[Moves]) -> bool:
         """Whether enough directions wait for one pass over the rows."""
-        if self._space.direct or len(moves) >= TOGETHER:
+        if len(moves) >= TOGETHER:
             return True
         return sum(d.shape[1] for move in moves for _, d in move.changes) >= TOGETHER
 
     def after(self, moves: list[Moves]) -> Iterator[Float]:
         """(n,) after each move, an array of its own."""
         for move, changes in zip(moves, self._rows(moves), strict=True):
-            self._h = (self._begin if move.anew else self._h).copy()
-            for sign, q in changes:
-                add_squares(self._h, q, sign)
+            self._h = after(self._begin if move.anew else self._h, changes)
             yield self._h
 
     def _rows(self, moves: list[Moves]) -> Iterator[list[tuple[float, Float]]]:
         """The signs and rows of each move's directions, in one pass."""
-        if self._space.direct:
-            for move in moves:
-                yield [(sign, np.asfortranarray(d)) for sign, d in move.changes]
-            return
         signs = [sign for move in moves for sign, d in move.changes for _ in range(d.shape[1])]
         directions = [d for move in moves for _, d in move.changes]
         rows = np.empty((self._space.columns.n, len(signs)), order="F")

@@ -7,8 +7,8 @@ import numpy as np
 
 from scipy.linalg.cython_blas cimport dgemv, dger
 
-from creg._data cimport leaves
-from creg._data.storage cimport Storage
+from creg._data cimport leaves, tiles
+from creg._data.storage cimport Box, Storage
 
 cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
@@ -99,11 +99,96 @@ def turn_to_first(double[::1, :] both, Py_ssize_t length, Py_ssize_t first, Py_s
         dger(&height, &k, &a, product, &STEP, u, &STEP, used, &ld)
 
 
+def centred_columns(Storage storage, const Py_ssize_t[::1] features, const double[::1] mean,
+                    const double[::1] scale, root, Py_ssize_t start, Py_ssize_t stop):
+    """root_i (x_ij - mean_j) scale_j over some rows of some features of dense X, by columns.
+
+    Parameters
+    ----------
+    storage : Storage
+        Of dense columns.
+    features : ndarray of shape (u,)
+    mean, scale : ndarray of shape (n_features,)
+    root : ndarray of shape (n_samples,) or None
+    start, stop : int
+        The rows.
+
+    Returns
+    -------
+    ndarray of shape (stop - start, u)
+        Fortran-ordered.
+    """
+    cdef double[::1, :] out = np.empty((stop - start, features.shape[0]), order="F")
+    cdef const double[::1] weight
+    cdef const double* s = NULL
+    cdef Py_ssize_t k
+    cdef Box box
+    if root is not None:
+        weight = root
+        s = &weight[0]
+    box.row, box.row_stop, box.pitch = start, stop, stop - start
+    if stop > start:
+        with nogil:
+            for k in range(features.shape[0]):
+                box.column, box.column_stop = features[k], features[k] + 1
+                storage.fill(&box, &mean[0], &scale[0], s, &out[0, k])
+    return out.base
+
+
 def add_squares(double[::1] h, const double[:, :] q, double sign):
     """h_i += sign sum_k q_ik^2; q : (n, k) with columns in one piece."""
     cdef Py_ssize_t k
     for k in range(q.shape[1]):
         leaves.creg_add_square(h.shape[0], sign, &q[0, k], &h[0])
+
+
+cdef enum:
+    AT_ONCE = 8  # combinations of a tile
+    TILE = 24    # and its rows
+
+SIDES = (AT_ONCE, TILE)
+
+
+def tiles_pay():
+    """Whether `combine` may be called."""
+    return tiles.creg_tiles_pay()
+
+
+def combine(const double[:, :] rows, const double[:, ::1] X, const Py_ssize_t[::1] tops,
+            double[:, ::1] out):
+    """Combinations of columns, X'rows'.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, u)
+        With columns in one piece.
+    X : ndarray of shape (u, m)
+        m a multiple of the side of a tile.
+    tops : ndarray of shape (m,)
+        How many of the columns each of them may need; it may get more.
+    out : ndarray of shape (m, n or more)
+        With rows of whole tiles; what is behind n means nothing.
+    """
+    cdef Py_ssize_t n = rows.shape[0], m = X.shape[1], pitch = out.shape[1]
+    cdef Py_ssize_t stride = rows.strides[1] // <Py_ssize_t> sizeof(double)
+    cdef Py_ssize_t whole = n - n % TILE, a, c = 0, i, k, top
+    if m % AT_ONCE or out.shape[0] < m or pitch < (n + TILE - 1) // TILE * TILE:
+        raise ValueError("combine takes whole tiles")
+    cdef double[:, ::1] rest = np.zeros((rows.shape[1] if whole < n else 0, TILE))
+    with nogil:
+        for a in range(rest.shape[0]):
+            for i in range(whole, n):
+                rest[a, i - whole] = rows[i, a]
+        while c < m:
+            top = 0
+            for k in range(c, c + AT_ONCE):
+                top = max(top, tops[k])
+            tiles.creg_tile_combinations(
+                top, &X[0, c], m, whole, &rows[0, 0], stride, &out[c, 0], pitch)
+            if whole < n:
+                tiles.creg_tile_combinations(
+                    top, &X[0, c], m, TILE, &rest[0, 0], TILE, &out[c, whole], pitch)
+            c += AT_ONCE
 
 
 cdef class LeftOut:
@@ -135,7 +220,7 @@ cdef class LeftOut:
     cdef void add(self, Py_ssize_t k, const double* u, const double* p, const double* h,
                   const double* s, Py_ssize_t n) noexcept nogil:
         """Of solution k, rows with r = u - p; the root of s times that, where there are weights."""
-        cdef double weight, mean, delta, total
+        cdef double weight, mean
         cdef double* squares = &self.squares[0]
         cdef Py_ssize_t i
         leaves.creg_left_out(n, u, p, h, self.saturated, squares)
@@ -146,19 +231,30 @@ cdef class LeftOut:
         if not weight > 0.0:
             return
         mean = leaves.creg_inner(n, s, squares) / weight
-        total, delta = self.weight[k] + weight, mean - self.mean[k]
+        self.join(k, weight, mean, leaves.creg_spread(n, s, mean, squares))
+
+    cdef void join(self, Py_ssize_t k, double weight, double mean, double spread) noexcept nogil:
+        """Other rows of solution k, of this weight, not 0."""
+        cdef double total = self.weight[k] + weight, delta = mean - self.mean[k]
         self.mean[k] += delta * weight / total
-        self.spread[k] += leaves.creg_spread(n, s, mean, squares) + (
-            delta * delta * self.weight[k] * weight / total)
+        self.spread[k] += spread + delta * delta * self.weight[k] * weight / total
         self.weight[k] = total
 
+    def merge(self, LeftOut other):
+        """Other rows."""
+        cdef Py_ssize_t k
+        for k in range(self.weight.shape[0]):
+            if other.weight[k] > 0.0:
+                self.join(k, other.weight[k], other.mean[k], other.spread[k])
+
     def add_rows(self, const double[:, ::1] P, const signed char[::1] kinds,
-                 const double[::1] eta, const double[::1] begin, Py_ssize_t start):
+                 const double[::1] eta, const double[::1] begin, Py_ssize_t start,
+                 Py_ssize_t stop):
         """Some rows of all solutions in turn.
 
         Parameters
         ----------
-        P : ndarray of shape (m, rows)
+        P : ndarray of shape (m or more, stop - start or more)
             S^1/2 Z x of m combinations x.
         kinds : ndarray of int8 of shape (m,)
             1, -1: a direction that comes, or goes; 0: the coefficients of the next solution;
@@ -167,16 +263,16 @@ cdef class LeftOut:
             S^1/2 y.
         begin : ndarray of shape (n,)
             h without any direction.
-        start : int
-            The first of these rows.
+        start, stop : int
+            These rows.
         """
-        cdef Py_ssize_t e, i, k = 0, n = P.shape[1]
-        cdef double[::1] h = np.array(begin[start:start + n])
+        cdef Py_ssize_t e, i, k = 0, n = stop - start
+        cdef double[::1] h = np.array(begin[start:stop])
         cdef const double* s
         self._reserve(n)
         s = &self.ones[0] if self.s is None else &self.s[start]
         with nogil:
-            for e in range(P.shape[0]):
+            for e in range(kinds.shape[0]):
                 if kinds[e] == 2:
                     for i in range(n):
                         h[i] = begin[start + i]

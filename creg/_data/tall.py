@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsymm
 
 from creg._data.blocks import Blocks, centred_in_place
 from creg._data.moments import Moments
+from creg._data.quadratic import squares_along
 from creg._data.single import single_gram
 from creg._data.storage import Storage
 
 Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 # Rows of the sample that the shift is from: places, and neighbours at each.
 PLACES = 16
@@ -113,66 +114,77 @@ class RowSums:
 
     def __init__(
         self, storage: Storage, weights: Float | None, centre: bool, y: Float,
-        sets: list[NDArray[np.intp]], n_threads: int,
+        sets: list[Rows], n_threads: int,
     ) -> None:  # fmt: skip
         self.storage, self._centre = storage, centre
+        self._sets = sets if weights is None else [rows[weights[rows] > 0] for rows in sets]
         with np.errstate(over="ignore", invalid="ignore"):
             self._shift, self._unit = _shift_and_unit(storage, weights, centre)
-            self._sums = [self._of(rows, weights, y, n_threads) for rows in sets]
+            width = storage.n_features + 1 + centre
+            self._sums = np.zeros((len(sets), width, width))
+            for rows, out in zip(sets, self._sums, strict=True):
+                self._add(rows, weights, y, n_threads, out)
         self._totals = np.array(
             [len(rows) if weights is None else weights[rows].sum() for rows in sets]
         )
-        if not all(np.isfinite(C.diagonal()).all() for C in self._sums):
+        if not np.isfinite(self._sums.diagonal(axis1=1, axis2=2)).all():
             storage.verify()
         storage.known_finite()
 
     def products(self, counts: Float, total: float) -> Products | None:
         """Of the sets, each counted so often, row weights rescaled to a sum of `total`."""
         factor = total / float(counts @ self._totals)
-        p = self.storage.n_features
-        C = np.zeros((p + 1 + self._centre,) * 2)
         with np.errstate(over="ignore", invalid="ignore"):
-            for count, part in zip(counts, self._sums, strict=True):
-                if count:
-                    C += (count * factor) * part
+            flat = self._sums.reshape(len(counts), -1)
+            C = np.dot(counts * factor, flat).reshape(self._sums.shape[1:])
             sums = _Sums(C, self._shift, self._unit, total, self._centre)
-            return sums.products() if sums.is_accurate(LIGHT) else None
+            # what is rare may be in no row of these sets
+            for j in np.flatnonzero(sums.is_doubtful(LIGHT)):
+                value = self._constant(j, counts > 0)
+                if value is None:
+                    return None
+                sums.hold(j, value)
+            return sums.products()
 
-    def mean_squares(self, sets: NDArray[np.bool_], coefs: Float, constants: Float) -> Float | None:
+    def _constant(self, j: np.intp, sets: NDArray[np.bool_]) -> float | None:
+        """The one value of a column in some of the sets, if it is about its mean."""
+        if not self._centre:
+            return None
+        chosen = (rows for rows, wanted in zip(self._sets, sets, strict=True) if wanted)
+        values = np.concatenate([self.storage.X[rows, j] for rows in chosen])
+        return float(values[0]) if np.all(values == values[0]) else None
+
+    def mean_squares(
+        self, sets: NDArray[np.bool_], indptr: Rows, indices: Rows, values: Float, constants: Float
+    ) -> Float | None:
         """Weighted means over the rows of some sets of (y_i - x_i'w - constant)^2, (k,).
 
-        From v'C v, v = (-w / unit, 1, what is left of the constant); None where rounding may show.
+        None where rounding may show.
 
         Parameters
         ----------
         sets : (n_sets,) bool
-        coefs : (n_features, k)
+        indptr, indices, values : ndarray
+            Coefficients w as in CSC, (n_features, k), indices ascending.
         constants : (k,)
         """
         weight = float(self._totals[sets].sum())
         if not weight:
             return None
-        parts = zip(self._sums, sets, strict=True)
-        C = np.asarray(sum(part for part, wanted in parts if wanted))
-        p = len(coefs)
-        V = np.empty((len(C), coefs.shape[1]), order="F")
-        np.divide(coefs, -self._unit[:, None], out=V[:p])
-        V[p] = 1.0
-        if self._centre:
-            V[p + 1] = -(constants + self._shift @ coefs)
-        # the upper triangle of C, by rows, is there
-        squares = np.einsum("ik,ik->k", V, dsymm(1.0, C.T, V, lower=True))
-        magnitude = np.sqrt(C.diagonal()) @ np.abs(V)
-        if np.all(ROUNDING * magnitude * magnitude <= VISIBLE * squares):
+        chosen = np.flatnonzero(sets)
+        C = self._sums[chosen[0]] if len(chosen) == 1 else self._sums[chosen].sum(axis=0)
+        squares, magnitudes = squares_along(
+            C, self._shift, self._unit, indptr, indices, values, constants
+        )
+        if np.all(ROUNDING * magnitudes * magnitudes <= VISIBLE * squares):
             return np.asarray(squares / weight)
         return None
 
-    def _of(self, rows: NDArray[np.intp], weights: Float | None, y: Float, n_threads: int) -> Float:
-        X, width = self.storage.X, self.storage.n_features
-        step = max(64, GATHERED // (8 * width))
+    def _add(self, rows: Rows, weights: Float | None, y: Float, n_threads: int, out: Float) -> None:
+        X = self.storage.X
+        step = max(64, GATHERED // (8 * self.storage.n_features))
         if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
             step = len(rows)
-        out = np.zeros((width + 1 + self._centre,) * 2)
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
             whole = some[-1] - some[0] + 1 == len(some)
@@ -182,7 +194,6 @@ class RowSums:
                 Storage(X[part]), self._shift, self._unit, root, y[part], self._centre
             )  # fmt: skip
             out += part.gram(n_threads)
-        return out
 
 
 class _Sums:
@@ -199,8 +210,17 @@ class _Sums:
 
     def is_accurate(self, heavy: float) -> bool:
         """Whether centring takes at most `heavy` times what it leaves, within range."""
+        return not self.is_doubtful(heavy).any()
+
+    def is_doubtful(self, heavy: float) -> NDArray[np.bool_]:
+        """(p,) where it does not."""
         inside = (self._squares > SMALL) & (self._squares < LARGE)
-        return not np.any(self._excess > heavy * self._squares) and not np.any(self._live & ~inside)
+        return np.asarray((self._excess > heavy * self._squares) | (self._live & ~inside))
+
+    def hold(self, j: np.intp, value: float) -> None:
+        """A column is known to be constant."""
+        self._C[j, :] = self._C[:, j] = self._d[j] = self._squares[j] = 0.0
+        self.means[j] = value
 
     def products(self) -> Products:
         """Centred, in kernel units; C is written over."""

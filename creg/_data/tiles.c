@@ -132,6 +132,30 @@ static struct ahead begin(const struct creg_region *next, ptrdiff_t chances)
 DEFINE_GRAM(f64)
 DEFINE_GRAM(f32)
 
+#define KEEP(K, SUM) memcpy(out + (K), &SUM, sizeof SUM);
+#define KEEP3(S, R)                                                                              \
+    KEEP((R)*out_pitch, a##R)                                                                    \
+    KEEP((R)*out_pitch + LANES_##S, b##R)                                                        \
+    KEEP((R)*out_pitch + 2 * LANES_##S, c##R)
+
+WITH_512_BITS void creg_tile_combinations(ptrdiff_t m, const double *combinations,
+                                          ptrdiff_t left_pitch, ptrdiff_t n,
+                                          const double *columns,
+                                          ptrdiff_t right_pitch, double *out,
+                                          ptrdiff_t out_pitch)
+{
+    for (ptrdiff_t i = 0; i < n; i += 3 * LANES_f64, out += 3 * LANES_f64) {
+        const double *left = combinations, *right = columns + i;
+        ALL(SET3, f64)
+        for (ptrdiff_t k = 0; k < m; k++) {
+            ALL(ADD3, f64)
+            left += left_pitch;
+            right += right_pitch;
+        }
+        ALL(KEEP3, f64)
+    }
+}
+
 typedef long long places __attribute__((vector_size(64)));
 #define MIX(A, B, ...) __builtin_shuffle(A, B, (places){__VA_ARGS__})
 
@@ -189,6 +213,18 @@ DEFINE_TURNED(f64, double)
 DEFINE_TURNED(f32, float)
 #else
 int creg_tiles_pay(void) { return 0; }
+
+void creg_tile_combinations(ptrdiff_t m, const double *left, ptrdiff_t left_pitch, ptrdiff_t n,
+                            const double *right, ptrdiff_t right_pitch, double *out,
+                            ptrdiff_t out_pitch)
+{
+    for (ptrdiff_t c = 0; c < 8; c++)
+        for (ptrdiff_t i = 0; i < n; i++) {
+            out[c * out_pitch + i] = 0;
+            for (ptrdiff_t k = 0; k < m; k++)
+                out[c * out_pitch + i] += left[k * left_pitch + c] * right[k * right_pitch + i];
+        }
+}
 
 #define DEFINE_GRAM(S, T)                                                                        \
     void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t pitch, const T *B, T *out,                    \

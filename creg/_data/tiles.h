@@ -30,4 +30,10 @@ void creg_turned_f32(ptrdiff_t m, ptrdiff_t p, const float *x, ptrdiff_t stride,
                      const double *shift, const double *factor, const double *line_shift,
                      const double *line_factor, double *out, ptrdiff_t pitch);
 
+/* 8 combinations of columns, out_ci = sum_a left_ac right_ai over a < m and i < n: a row of left,
+ * right and out every `pitch` of each, n a multiple of 24. */
+void creg_tile_combinations(ptrdiff_t m, const double *left, ptrdiff_t left_pitch, ptrdiff_t n,
+                            const double *right, ptrdiff_t right_pitch, double *out,
+                            ptrdiff_t out_pitch);
+
 #endif

@@ -16,6 +16,9 @@ cdef extern from "tiles.h" nogil:
     void creg_turned_f32(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,
                          const double* shift, const double* factor, const double* line_shift,
                          const double* line_factor, double* out, Py_ssize_t pitch)
+    void creg_tile_combinations(Py_ssize_t m, const double* left, Py_ssize_t left_pitch,
+                                Py_ssize_t n, const double* right, Py_ssize_t right_pitch,
+                                double* out, Py_ssize_t out_pitch)
 
 
 cdef inline void fill_turned(Storage X, const Box* box, const double* shift, const double* scale,

@@ -29,7 +29,8 @@ def one_by_one(problem, solutions, l2):
 @pytest.mark.parametrize("rows", [7, 64, 10_000])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("intercept", [False, True])
-def test_blocks_of_rows(rows, weighted, intercept, monkeypatch) -> None:
+@pytest.mark.parametrize("tiles", [False, True])
+def test_blocks_of_rows(rows, weighted, intercept, tiles, monkeypatch) -> None:
     X, y = random_data(5, 150, 20)
     X[:, 3] = X[:, 2] + 0.05 * X[:, 3]  # comes and goes
     s = np.random.default_rng(1).choice([0.0, 0.5, 2.0], len(y)) if weighted else None
@@ -38,8 +39,12 @@ def test_blocks_of_rows(rows, weighted, intercept, monkeypatch) -> None:
     supports, space = following(problem, solutions)
     assert not space.direct
     assert sum(map(len, supports.leaving)) > 0
+    if not tiles:
+        monkeypatch.setattr(left_out, "tiles_pay", lambda: False)
     monkeypatch.setattr(left_out, "ROWS", rows)
     monkeypatch.setattr(left_out, "AT_ONCE", 5)
+    monkeypatch.setattr(left_out, "BLOCK", 1000)
+    monkeypatch.setattr(left_out, "PARTS", 2)
     monkeypatch.setattr(columns, "BLOCK", 1000)
     df, means, errors = left_out.left_out(problem, solutions, l2)
     expected, spread = one_by_one(problem, solutions, l2)

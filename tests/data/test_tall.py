@@ -5,12 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 from layouts import DENSE, Truth, as_form, random_matrix, row_weights
+from scipy import sparse
 
 from creg import Design, Lasso, lasso_path
 from creg._data.blocks import Blocks
 from creg._data.design import DesignView
 from creg._data.storage import Storage
-from creg._data.tall import products
+from creg._data.tall import RowSums, products
 
 WEIGHTS = (None, "random", "zeros")
 
@@ -138,6 +139,52 @@ def test_what_would_cancel_is_not_subtracted():
     assert products(Storage(X), None, True, target(4000), 1) is None
     path = lasso_path(X[:, :2], rng.normal(size=4000) + X[:, 0])
     assert np.all(path.dual_gaps <= 1e-8 * 4000)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_a_column_that_some_of_the_sets_alone_vary_in(weights):
+    """Elsewhere it is constant: its mean is exact and its products are 0."""
+    X = np.random.default_rng(3).normal(size=(400, 5))
+    X[:, 2] = -0.001
+    X[7, 2] = 40.0
+    y = target(400)
+    s = row_weights(2, 400, weights)
+    sets = np.array_split(np.arange(400), 4)
+    sums = RowSums(Storage(np.asfortranarray(X)), s, True, y, sets, 1)
+    counts = np.array([0.0, 1.0, 1.0, 1.0])
+    found = sums.products(counts, 400.0)
+    assert found is not None
+    assert found.moments.mean[2] == -0.001
+    assert not found.gram[2].any()
+    assert not found.gram[:, 2].any()
+    assert found.cross[2] == 0.0
+    others = [0, 1, 3, 4]
+    part = RowSums(Storage(np.asfortranarray(X[:, others])), s, True, y, sets, 1)
+    expected = part.products(counts, 400.0)
+    np.testing.assert_allclose(found.gram[np.ix_(others, others)], expected.gram, rtol=1e-10)
+    assert sums.products(np.ones(4), 400.0).gram[2, 2] > 0.0
+
+
+@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_squares_on_some_sets(weights, centre):
+    """Beside sums over rows; where little is left of y, none are claimed."""
+    rng = np.random.default_rng(5)
+    X, y, s = rng.normal(0.5, 30.0, size=(300, 7)), target(300), row_weights(4, 300, weights)
+    sets = np.array_split(rng.permutation(300), 3)
+    sums = RowSums(Storage(X), s, centre, y, [np.sort(rows) for rows in sets], 1)
+    W = rng.normal(size=(7, 4)) * (rng.random((7, 4)) < 0.6)
+    W[:, 3] = 0.0
+    constants = rng.normal(size=4) if centre else np.zeros(4)
+    along = sparse.csc_array(W)
+    entries = (along.indptr.astype(np.intp), along.indices.astype(np.intp), along.data)
+    rows = np.concatenate([sets[0], sets[2]])
+    share = np.ones(300) if s is None else s
+    left = y[rows, None] - X[rows] @ W - constants
+    found = sums.mean_squares(np.array([True, False, True]), *entries, constants)
+    np.testing.assert_allclose(found, np.average(left**2, axis=0, weights=share[rows]), rtol=1e-12)
+    exact = RowSums(Storage(X), s, centre, X @ W[:, 0], [np.arange(300)], 1)
+    assert exact.mean_squares(np.array([True]), *entries, np.zeros(4)) is None
 
 
 @pytest.mark.parametrize("form", ["F", "C"])
