@@ -33,6 +33,7 @@ from creg._ridge.grid import default_alphas, iterated_alphas
 from creg._ridge.many_alphas import expected_work
 from creg._ridge.penalised import Penalised
 from creg._ridge.solver import LARGEST_GRAM, gram_work
+from creg._ridge.spectrum import singular
 from creg._ridge.system import RidgeSystem, Targets
 from creg._ridge_problem import solve_ridge
 from creg._solution import Solution, Status
@@ -98,6 +99,8 @@ class Chosen:
     rows : (n_samples, t, a) or None
     shortfalls : sequence of (alpha, what is left of the gradient at w = 0)
         Of solves by conjugate gradients.
+    is_rounded : bool
+        Whether the criterion is rounding at small alphas, columns being too far apart in size.
     """
 
     alphas: Float
@@ -108,6 +111,7 @@ class Chosen:
     noise_variance: Float | None = None
     rows: Float | None = None
     shortfalls: Sequence[tuple[float, float]] = ()
+    is_rounded: bool = False
 
 
 class RidgeChoice:
@@ -170,10 +174,11 @@ class RidgeChoice:
         if variance is not None:
             at = np.take_along_axis(variance, each[:, None], 1)[:, 0]
             variance = at if asked.per_target else at.mean(keepdims=True)
-        solutions = self._solutions(found, scaled[each])
+        solutions = self._solutions(found, alphas[each], scaled[each])
         return Chosen(
-            alphas, criterion, best, solutions, found.degrees(scaled[best]), variance, rows
-        )
+            alphas, criterion, best, solutions, found.degrees(scaled[best]), variance, rows,
+            is_rounded=found.loses(scaled),
+        )  # fmt: skip
 
     def _blas(self) -> AbstractContextManager[None]:
         return single_blas() if self.n_threads == 1 else nullcontext()
@@ -298,9 +303,13 @@ class RidgeChoice:
     def _centred(self, rows: Rows, k: int) -> Float:
         return np.ldexp(self.Y[rows, k] - self.targets.mean[k], -int(self.exponents[k]))
 
-    def _solutions(self, found: Decomposition, scaled: Float) -> list[Solution]:
-        W = found.refined(scaled)
+    def _solutions(self, found: Decomposition, alphas: Float, scaled: Float) -> list[Solution]:
         system, solutions = self.system, []
+        if found.is_exact and self.design.is_apart:
+            each = [singular(system, float(a), found.Y[:, [k]]) for k, a in enumerate(alphas)]
+            W = np.hstack(each)
+        else:
+            W = found.refined(scaled)
         for k in range(scaled.size):
             values = self.targets.in_user_units(k, W[:, k] * system.scale)
             nonzero = np.flatnonzero(values)

@@ -149,6 +149,7 @@ class RidgeProblem:
     ) -> None:
         self.rough = rough  # float32 products, refined
         self.targets = Targets(Y, weights, centre)
+        self._first: Float | None = None  # its block, until it is used once more
         self.options = options
         moments, gram, self.cross_of_first = None, None, None
         self.kept = 1.0  # what of the trace of a Gram matrix was left when it was centred
@@ -169,7 +170,8 @@ class RidgeProblem:
         """Moments, the smaller Gram matrix and, of tall X, Z'Sy of the first target; or Nones."""
         n_threads = self.options.n_threads
         if storage.n_samples > storage.n_features:
-            first = self.targets.block([0])[:, 0]
+            self._first = self.targets.block([0])
+            first = self._first[:, 0]
             read = products(storage, weights, centre, first, n_threads, rough=self.rough)
             if read is None and self.rough:
                 raise Unreliable
@@ -233,13 +235,20 @@ class RidgeProblem:
             yield self._refined(system, factored)
             return
         for part in _chunks(members):
-            Y, cross = self.targets.block(part), None
+            Y, cross = self._block(part), None
             if part == [0] and self.cross_of_first is not None:
                 cross = self.cross_of_first[system.columns, None]
             W, by_factor = solve_directly(factored, system, alpha, Y, overwrite=True, cross=cross)
             used = method if by_factor else "svd"
             for column, k in enumerate(part):
                 yield k, self._solution(system, k, W[:, column], method=used)
+
+    def _block(self, members: list[int]) -> Float:
+        """Targets in kernel units, to be overwritten."""
+        if members == [0] and self._first is not None:
+            Y, self._first = self._first, None
+            return Y
+        return self.targets.block(members)
 
     def _refined(
         self, system: RidgeSystem, factored: PrimalAt | DualAt | None
@@ -249,7 +258,7 @@ class RidgeProblem:
             raise Unreliable
         factored.rough = True
         cross = self.cross_of_first[system.columns, None]
-        W = factored.solve(self.targets.block([0]), overwrite=True, cross=cross)
+        W = factored.solve(self._block([0]), overwrite=True, cross=cross)
         solution = self._solution(system, 0, W[:, 0], method="cholesky")
         # what the rounded means leave
         offset = float(self.targets.in_user_units(0, factored.offset)[0])

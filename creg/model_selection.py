@@ -316,6 +316,13 @@ def _warn(asked: Asked, chosen: Chosen) -> None:
     else:
         best = np.broadcast_to(chosen.alphas[chosen.best], len(chosen.solutions))
         warn_unconverged(chosen.solutions, best.tolist(), Options(max_iter=None))
+    if chosen.is_rounded:
+        warn(
+            "The columns of X differ so much in size that the criterion is rounding at the "
+            "smallest alphas; the coefficients are exact at the alpha chosen. standardize=True "
+            "or larger alphas give a criterion that can be relied on.",
+            UserWarning,
+        )
     if asked.alphas is None:
         path = np.where(np.isfinite(chosen.criterion), chosen.criterion, 0.0)
         scale = np.max(np.abs(path), axis=1)

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from creg._data cimport tiles
+from creg._data.design cimport DesignView
 from creg._data.storage cimport DENSE_ROWS, Box, Storage
 
 from creg._data.blocks import aligned_zeros, n_parts, tiles_are_faster
@@ -22,12 +23,49 @@ cdef enum:
     ROWS = 1024
     TILED = 40_000  # entries of a block of tiles, about
     TURNED = 16     # columns that are laid side by side at once
+    NEAR = 100_000  # entries of X that stay in cache between two uses
+    PARTS = 64      # sums that are added up in the end, at most
 
 
 def single_gram(Storage storage, shift, scale, root, y, bint ones, int n_threads):
     """B'B, the upper triangle, of `blocks.Blocks`' B; float32 dense X, shift exact in float32."""
     work = _Single(storage, shift, scale, root, y, ones)
     return work.run(n_threads)
+
+
+def misfit_products(DesignView view, w, y, int n_threads):
+    """Z'S(y - Zw), (n_features,), and the sum of S(y - Zw), in one read of dense X by rows.
+
+    Sums run over a partition that does not depend on the number of threads.
+    """
+    a = w * view.scale * (np.asarray(view._norm2) > 0)
+    offset = np.asarray(view._offset)
+    parts = pieces(view.n_samples, PARTS, ROWS)
+    sums = np.zeros((len(parts), view.n_features + 1))
+    parallel([partial(_misfit_part, view, a, y, float(offset @ a), sums[k], *part)
+              for k, part in enumerate(parts)], n_threads)
+    found = sums.sum(axis=0)
+    return view.scale * (found[:-1] - offset * found[-1]) * (np.asarray(view._norm2) > 0), found[-1]
+
+
+def _misfit_part(DesignView view, const double[::1] a, const double[::1] y, double constant,
+                 double[::1] out, Py_ssize_t start, Py_ssize_t stop):
+    cdef Storage X = view.storage
+    cdef Py_ssize_t p = view.n_features, i, m, step = max(64, min(<int> ROWS, NEAR // p))
+    cdef double[::1] t = np.empty(step)
+    with nogil:
+        while start < stop:
+            m = min(step, stop - start)
+            memset(&t[0], 0, m * sizeof(double))
+            # takes the place of the rows in a vector from `start` on
+            X.product_rows(start, start + m, &view._shift[0], view._shifted, &a[0], &t[0] - start)
+            for i in range(m):
+                t[i] = y[start + i] - (t[i] - constant)
+                if view.s != NULL:
+                    t[i] *= view.s[start + i]
+                out[p] += t[i]
+            X.add_rows(start, m, &view._shift[0], NULL, &t[0], &out[0])
+            start += m
 
 
 cdef class _Single:

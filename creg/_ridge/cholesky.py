@@ -148,6 +148,9 @@ class PrimalAt:
 
         def residual(x: Float) -> tuple[Float, Float]:
             W = scales * x
+            if self.rough and system.view.storage.is_row_layout:
+                gradient, self.offset = system.misfit_products(W, Y)
+                return scales * (gradient - self._penalty * W), np.zeros(1)
             R = system.product(W)
             np.subtract(Y, R, out=R)
             if self.rough and system.view.centred:

@@ -27,6 +27,7 @@ Choose = Callable[[Float], Float]  # eigenvalues to alphas, in kernel units
 RESOLVED = 1e-8  # relative error of lambda_r + alpha with which a Gram matrix is good enough
 REFINE_BELOW = 1e-4  # (lambda_r + alpha) / lambda_1 above which the first solution stands
 MAX_REFINEMENTS = 3
+LOST = 1e-6  # the same of (lambda_r + alpha)^1/2 from which singular values say nothing
 
 
 class Decomposition:
@@ -65,6 +66,13 @@ class Decomposition:
         if not self.values.size:
             return True
         return bool(EPS * self.values[-1] <= RESOLVED * (self.values[0] + float(np.min(alphas))))
+
+    def loses(self, alphas: Float) -> bool:
+        """Whether columns are so far apart in size that small ones are lost at these alphas."""
+        if not (self.is_exact and self.values.size and self.design.is_apart):
+            return False
+        smallest = float(np.sqrt(self.values[0] + np.min(alphas)))
+        return bool(EPS * np.sqrt(self.values[-1]) > LOST * smallest)
 
     def degrees(self, alphas: Float) -> Float:
         """Effective degrees of freedom but for the intercept, (a,)."""

@@ -18,7 +18,7 @@ from creg._ridge.cholesky import Dual, Primal
 from creg._ridge.conjugate_gradient import conjugate_gradient
 from creg._ridge.krylov import ShiftedConjugateGradients
 from creg._ridge.solver import RidgeSolver, solve_directly
-from creg._ridge.spectrum import EigenFactor, row_space, svd, triangle
+from creg._ridge.spectrum import EigenFactor, are_apart, row_space, singular_at, svd, triangle
 from creg._ridge.system import EPS, REFINED, RidgeSystem
 from creg._solution import Status
 
@@ -100,12 +100,19 @@ def decomposed(
     smallest = float(system.sigma.min())
     shifts = (alphas * smallest) * smallest
     equations = solver.equations(system)
-    if isinstance(equations, Primal):
-        resolved = _tall_eigen(equations, shifts, Y, cross, fits)
-    else:
-        resolved = _wide_eigen(equations, shifts, Y, fits)
+    apart = are_apart(system.sigma)
+    # of columns far apart, squares may be zeros and what is divided by them is not used
+    with np.errstate(all="ignore" if apart else None):
+        if isinstance(equations, Primal):
+            resolved = _tall_eigen(equations, shifts, Y, cross, fits)
+        else:
+            resolved = _wide_eigen(equations, shifts, Y, fits)
     rest = np.flatnonzero(~resolved)
-    if rest.size:
+    if rest.size and apart:
+        fits.W[:, :, rest] = singular_at(system, alphas[rest], Y)
+        for k in rest:
+            fits.loss[:, k] = squares(system, Y - system.product(fits.W[:, :, k]))
+    elif rest.size:
         _singular(system, shifts, rest, Y, fits)
     return fits
 

@@ -20,6 +20,7 @@ from scipy.linalg import blas
 
 from creg._data.statistics import cross
 from creg._data.threads import parallel, pieces, single_blas
+from creg._ridge.spectrum import are_apart
 from creg._ridge.system import RidgeSystem
 
 Float = NDArray[np.float64]
@@ -76,6 +77,11 @@ class Penalised:
     def n_left(self) -> int:
         """Directions of the target that the free columns do not explain."""
         return self.n - self.basis.shape[1]
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether columns differ so much in size that plain singular values lose the small ones."""
+        return are_apart(self.system.sigma[self.which])
 
     @property
     def is_wide(self) -> bool:

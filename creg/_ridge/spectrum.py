@@ -43,6 +43,11 @@ def singular(system: RidgeSystem, alpha: float, Y: Float) -> Float:
     return _wide(system, alpha, Y)
 
 
+def are_apart(sigma: Float) -> bool:
+    """Whether columns differ so much in size that plain singular values lose the small ones."""
+    return bool(sigma.size) and float(sigma.max()) > APART * float(sigma.min())
+
+
 def minimum_norm(A: Float, B: Float, metric: Float, tolerance: float) -> Float:
     """Least squares ||A w - B||, of all solutions the one with the least ||metric * w||.
 
@@ -104,9 +109,29 @@ def _least(w: Float, null: Float, metric: Float) -> Float:
     return w - null @ t
 
 
-def _tall(system: RidgeSystem, alpha: float, Y: Float) -> Float:
+def singular_at(system: RidgeSystem, alphas: Float, Y: Float) -> Float:
+    """The same at alphas > 0, (n_columns, t, a), reading tall X once."""
     m = system.n_columns
-    R = triangle(system, alpha, system.times_root_weights(Y.copy(order="F")))
+    W = np.empty((m, Y.shape[1], alphas.size))
+    is_tall = system.view.n_samples > m
+    if is_tall:
+        R = triangle(system, 0.0, system.times_root_weights(Y.copy(order="F")))
+    for k, alpha in enumerate(alphas):
+        W[:, :, k] = (
+            _from_triangle(system, _penalised(R, system, float(alpha)))
+            if is_tall
+            else _wide(system, float(alpha), Y)
+        )
+    return W
+
+
+def _tall(system: RidgeSystem, alpha: float, Y: Float) -> Float:
+    target = system.times_root_weights(Y.copy(order="F"))
+    return _from_triangle(system, triangle(system, alpha, target))
+
+
+def _from_triangle(system: RidgeSystem, R: Float) -> Float:
+    m = system.n_columns
     return minimum_norm(R[:m, :m], R[:m, m:], system.sigma, system.rank_tolerance())
 
 
@@ -123,12 +148,14 @@ def triangle(system: RidgeSystem, alpha: float, target: Float) -> Float:
         block[R.shape[0] :, m:] = target[start:stop]
         R = _triangle(block)
     system.reads += 1
-    if alpha > 0:
-        # sqrt(alpha) sigma: as rows of X whose target is 0
-        extra = np.zeros((m, R.shape[1]))
-        np.fill_diagonal(extra, np.sqrt(system.penalty(alpha)))
-        R = _triangle(np.asfortranarray(np.vstack([R, extra])))
-    return R
+    return _penalised(R, system, alpha) if alpha > 0 else R
+
+
+def _penalised(R: Float, system: RidgeSystem, alpha: float) -> Float:
+    """R of a QR of R and below it sqrt(alpha) sigma, as rows of X whose target is 0."""
+    extra = np.zeros((system.n_columns, R.shape[1]))
+    np.fill_diagonal(extra, np.sqrt(system.penalty(alpha)))
+    return _triangle(np.asfortranarray(np.vstack([R, extra])))
 
 
 def _triangle(block: Float) -> Float:
@@ -149,7 +176,7 @@ def _wide(system: RidgeSystem, alpha: float, Y: Float) -> Float:
         W[which] = _wide_least_squares(A, target, sigma, system.rank_tolerance())
     else:
         smallest = float(sigma.min())
-        if sigma.max() > APART * smallest:
+        if are_apart(sigma):
             W[which] = _graded(A, target, smallest / sigma, np.sqrt(alpha) * smallest)
             return projection.complete(system, W, Y)
         A *= smallest / sigma

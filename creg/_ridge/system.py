@@ -17,6 +17,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from creg._data.design import DesignView
+from creg._data.single import misfit_products
 from creg._data.storage import Storage
 
 Float = NDArray[np.float64]
@@ -145,6 +146,18 @@ class RidgeSystem:
         else:
             full = self.view.correlations_of(R, self.n_threads, overwrite)
         return full if self.every_column else full[self.columns]
+
+    def misfit_products(self, W: Float, Y: Float) -> tuple[Float, Float]:
+        """Z'S(Y - ZW) and the weighted means of Y - ZW, for dense X by rows and one target.
+
+        The means are for a view that is centred: 0 elsewhere.
+        """
+        self.reads += 1
+        view = self.view
+        w = self.spread(W, 0.0)[:, 0]
+        full, total = misfit_products(view, w, np.ascontiguousarray(Y[:, 0]), self.n_threads)
+        mean = total / view.sum_weights if view.centred else 0.0
+        return full[self.columns, None], np.array([mean])
 
     def times_root_weights(self, R: Float) -> Float:
         """S^1/2 R, written over R."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ridge_reference import least_squares, ridge
 
+import creg
 from creg._data.storage import Storage
 from creg._problem import Options, Penalty
 from creg._ridge_problem import solve_ridge
@@ -160,6 +161,53 @@ def test_wide_columns_apart_in_size(order, digits):
             for solver in ("auto", "cholesky", "eigen"):
                 found = fit(X, y, alpha, solver)[0] * np.abs(X).max(axis=0)
                 assert np.max(np.abs(found - expected)) < 1e-9 * np.max(np.abs(expected))
+
+
+def apart(shape, digits):
+    """Columns up to 10^(2 digits) apart, of wide X two of them multiples; and a target."""
+    rng = np.random.default_rng([6, digits])
+    X = rng.normal(size=shape) * 10.0 ** rng.uniform(-digits, digits, shape[1])
+    if shape[0] < shape[1]:
+        X[:, 4] = 2 * X[:, 3]
+    return X, rng.normal(size=shape[0])
+
+
+@pytest.mark.parametrize("digits", [3, 7, 10, 30, 100, 150])
+@pytest.mark.parametrize("shape", [(7, 18), (18, 7)])
+@pytest.mark.parametrize("largest", [1.0, 1e-150])
+def test_path_of_columns_apart_in_size(largest, shape, digits):
+    X, y = apart(shape, digits)
+    alphas = largest * np.geomspace(1, 1e-3, 30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = creg.ridge_path(X, y, alphas)
+    for k in (0, 29):
+        expected = exact_in_sample_space(X, y, alphas[k])
+        found = path.coefs[:, k] * np.abs(X).max(axis=0)
+        assert np.max(np.abs(found - expected)) < 1e-9 * np.max(np.abs(expected))
+
+
+@pytest.mark.parametrize("digits", [3, 7, 10, 30, 100, 150])
+@pytest.mark.parametrize("shape", [(7, 18), (18, 7)])
+@pytest.mark.parametrize("alpha", [1.0, 1e-12, 1e-150])
+def test_choice_of_columns_apart_in_size(alpha, shape, digits):
+    """Coefficients that are exact, and a criterion that is right or warned of."""
+    X, y = apart(shape, digits)
+    expected = exact_in_sample_space(X, y, alpha)
+    squares = 0.0
+    for i in range(len(y)):
+        k = np.arange(len(y)) != i
+        coef = exact_in_sample_space(X[k], y[k], alpha) / np.abs(X[k]).max(axis=0)
+        squares += (y[i] - y[k].mean() - (X[i] - X[k].mean(axis=0)) @ coef) ** 2
+    for cv in (None, 3):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = creg.RidgeCV([alpha], cv=cv).fit(X, y)
+        assert all("differ so much in size" in str(w.message) for w in caught)
+        found = model.coef_ * np.abs(X).max(axis=0)
+        assert np.max(np.abs(found - expected)) < 1e-9 * np.max(np.abs(expected))
+        if cv is None and not caught:
+            assert abs(model.criterion_path_[0] * len(y) / squares - 1) < 1e-7
 
 
 @pytest.mark.parametrize("solver", ["auto", "cholesky", "eigen"])
