@@ -77,6 +77,3 @@ cdef class ActiveSet(Vectors):
     cdef void forget_counts(self) noexcept nogil
     cdef void absorb(self, Py_ssize_t k) noexcept nogil
     cdef void settle(self, Py_ssize_t k) noexcept nogil
-    cdef double room(self, Py_ssize_t k, double s) noexcept nogil
-    cdef bint exchange_worst_dependent(self) noexcept nogil
-    cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil

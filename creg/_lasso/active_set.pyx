@@ -10,7 +10,7 @@ A feature whose column depends on the free ones cannot be free beside them: it s
 factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
-from libc.math cimport INFINITY, NAN, fabs, fmax
+from libc.math cimport NAN, fabs, fmax
 from libc.string cimport memcpy
 
 from creg._data cimport leaves
@@ -433,78 +433,6 @@ cdef class ActiveSet(Vectors):
         else:
             self.state[k] = ZERO
             self.place(k, 0.0)
-
-    cdef bint exchange_worst_dependent(self) noexcept nogil:
-        """Exchange the worst violator among the dependent features for a free one."""
-        cdef Py_ssize_t k, worst = -1
-        cdef double g, t, excess, side, most = 0.0, s = 1.0
-        for k in range(self.size):
-            if self.dependent[k] != DEPENDS or self.is_free(k):
-                continue
-            g, t = self.c[k] + self.shift[k] - self.rho[k] * self.w[k], self.t[k]
-            if self.state[k] == ZERO:
-                side = 1.0 if g > 0.0 else -1.0
-                excess = side * g - t * (1.0 + 1e-9)
-                if (self.upper[k] if g > 0.0 else -self.lower[k]) <= 0.0:
-                    continue
-            else:
-                side = -1.0 if self.state[k] == AT_UPPER else 1.0
-                excess = side * g + t * (1.0 - 1e-9)
-            excess -= 1e-11 * self.norm[k] * self.norm_y
-            if excess > most:
-                most, worst, s = excess, k, side
-        return worst >= 0 and self.exchange_dependent(worst, s)
-
-    cdef double room(self, Py_ssize_t k, double s) noexcept nogil:
-        """How far a feature that is not free may move to side s: to a bound or to zero."""
-        if self.t[k] > 0.0 and s * self.w[k] < 0.0:
-            return fabs(self.w[k])
-        return self.upper[k] - self.w[k] if s > 0.0 else self.w[k] - self.lower[k]
-
-    cdef bint exchange_dependent(self, Py_ssize_t worst, double s) noexcept nogil:
-        """Free a feature that depends on the free ones, moving to side s, in place of one of them.
-
-        Along w_k += s x, w_A -= s x beta, beta = (G_AA)^-1 G_Ak, the fit stays and the penalty
-        falls until a feature reaches zero or a bound.  False where none does.
-        """
-        cdef Py_ssize_t i, k, leaving = -1, size = self.factor.size
-        cdef double limit, rate, x = self.room(worst, s)
-        cdef const double* row
-        row = self.gram.row(worst)
-        for i in range(size):
-            self.d[i] = row[self.active[i]]
-        self.factor.solve(self.d)
-        for i in range(size):
-            k = self.active[i]
-            rate = -s * self.d[i]
-            if fabs(rate) < 1e-9:
-                continue
-            limit = (self.upper[k] if rate > 0.0 else self.lower[k]) - self.w[k]
-            if self.t[k] > 0.0 and self.w[k] * rate < 0.0:
-                limit = -self.w[k]
-            if limit / rate < x:
-                x, leaving = fmax(limit / rate, 0.0), i
-        if x == INFINITY:
-            return False
-        for i in range(size):
-            self.d[i] *= s * x
-            self.w[self.active[i]] -= self.d[i]
-        self.move(self.active, self.d, size)
-        self.place(worst, self.w[worst] + s * x)
-        if leaving < 0:
-            self.settle(worst)
-            return True
-        self.settle(self.active[leaving])
-        self.drop()
-        self.forget_dependence()
-        self.changed[0] = worst
-        self.target[worst] = POSITIVE if self.w[worst] > 0.0 or (
-            self.w[worst] == 0.0 and s > 0.0) else NEGATIVE
-        self.append(1)
-        if not self.is_free(worst):
-            self.settle(worst)
-            return False
-        return True
 
     cdef void restore(self) noexcept nogil:
         """Go back to what was remembered; the factor follows by deleting and appending."""

@@ -15,6 +15,7 @@ from libc.math cimport fabs, fmax
 from creg._data.status cimport CONVERGED, MAX_ITER, STALLED, Status
 from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, NEGATIVE, POSITIVE, ZERO,
                                      ActiveSet)
+from creg._lasso.dependent cimport exchange_dependent
 
 cdef enum:
     MOST_SHORT_STEPS = 500
@@ -123,5 +124,5 @@ cdef void turn(ActiveSet a, Py_ssize_t k) noexcept nogil:
         a.target[k] = NEGATIVE
     a.append(1)
     if not a.is_free(k):
-        a.exchange_dependent(k, -1.0 if a.state[k] == AT_UPPER or (
+        exchange_dependent(a, k, -1.0 if a.state[k] == AT_UPPER or (
             a.state[k] == ZERO and a.target[k] == NEGATIVE) else 1.0)

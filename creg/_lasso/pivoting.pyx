@@ -17,6 +17,7 @@ from creg._data.status cimport CONVERGED, INTERRUPTED, MAX_ITER, STALLED, Status
 from creg._lasso.active_set cimport (AT_LOWER, AT_UPPER, DEPENDS, MOST_SWAPS, NEGATIVE, POSITIVE,
                                      ZERO, ActiveSet)
 from creg._lasso.conjugate_gradient cimport gap_of
+from creg._lasso.dependent cimport exchange_worst
 from creg._lasso.homotopy cimport follow
 
 cdef double ENTER = 1e-9         # relative excess over a threshold that counts
@@ -131,7 +132,7 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
                 refinements += 1
                 continue
             swaps += 1
-            if swaps < MOST_SWAPS and a.exchange_worst_dependent():
+            if swaps < MOST_SWAPS and exchange_worst(a):
                 continue
             return CONVERGED
         if firm > 2 * a.fewest + 4:
