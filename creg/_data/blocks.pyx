@@ -1,7 +1,8 @@
 """Products of dense X, which goes by float64 blocks, shifted, scaled and weighted, into BLAS.
 
 Gram matrices of up to WIDEST columns are made of tiles (tiles.c) where the processor has the
-registers for them: less is lost at the edges than in `dsyrk`.
+registers for them: less is lost at the edges than in `dsyrk`.  Where BLAS does not use those, of
+more columns too.
 
 Sums run over a partition that does not depend on the number of threads.
 """
@@ -18,7 +19,7 @@ import numpy as np
 from creg._data cimport leaves, tiles
 from creg._data.storage cimport DENSE_ROWS, Box, Storage
 
-from creg._data.threads import parallel, pieces, single_blas
+from creg._data.threads import blas_may_be_wide, parallel, pieces, single_blas
 
 # Lines at multiples of 4096 bytes share cache sets: BLAS copies blocks of 256, 512 or 1024 rows or
 # columns by up to a third slower.
@@ -27,7 +28,8 @@ cdef enum:
     MOST = 960
     TILE = 64               # rows between two additions to a sum
     NARROWEST = 16          # of tiles
-    WIDEST = 512            # of tiles, which are ahead by 30 % at 100 and 5 % at 500 columns
+    WIDEST = 512            # of tiles, ahead of such a BLAS by 30 % at 100, 5 % at 500 columns
+    WIDEST_ALONE = 4096     # twice as fast as other BLAS at 1000 columns, by 35 % at 4000
     TILED = 20_000          # entries of a block of tiles, about
 
 SPARE = 2_000_000       # bytes that partial sums may take, however small X is
@@ -342,7 +344,8 @@ cdef void _project(Py_ssize_t n, Py_ssize_t k, bint by_rows, const double* root,
 
 def tiles_are_faster(Py_ssize_t size):
     """Whether tiles are to make a Gram matrix of that many rows."""
-    return NARROWEST <= size <= WIDEST and tiles.creg_tiles_pay()
+    return (NARROWEST <= size <= WIDEST_ALONE and tiles.creg_tiles_pay()
+            and (size <= WIDEST or not blas_may_be_wide()))
 
 
 def aligned_zeros(Py_ssize_t size):

@@ -22,6 +22,7 @@ from creg._data.threads import parallel, pieces, single_blas
 cdef enum:
     ROWS = 1024
     TILED = 40_000  # entries of a block of tiles, about
+    CHUNK = 128     # rows that are multiplied at once where columns are many
     TURNED = 16     # columns that are laid side by side at once
     NEAR = 100_000  # entries of X that stay in cache between two uses
     PARTS = 64      # sums that are added up in the end, at most
@@ -74,6 +75,7 @@ cdef class _Single:
     cdef bint ones, weighted
     cdef Py_ssize_t width, pitch, step  # rows of a block, each `pitch` entries, at once
     cdef bint tiled
+    cdef Py_ssize_t chunk
     cdef list stop
 
     def __init__(self, Storage storage, shift, scale, root, y, bint ones):
@@ -85,7 +87,8 @@ cdef class _Single:
         self.step, self.tiled = ROWS, tiles_are_faster(self.width)
         if self.tiled:
             self.pitch = (self.width + 15) // 16 * 16
-            self.step = min(ROWS, TILED // self.pitch // 8 * 8)
+            self.chunk = max(<Py_ssize_t> CHUNK, TILED // self.pitch // 8 * 8)
+            self.step = ROWS if self.chunk == CHUNK else min(ROWS, self.chunk)
         self.stop = []
 
     def run(self, int n_threads):
@@ -148,11 +151,16 @@ cdef class _Single:
         """The same; the rows that follow are fetched meanwhile."""
         cdef Box box
         cdef tiles.Region following
+        cdef Py_ssize_t done = 0
         box.row, box.column, box.column_stop = start + rows, 0, self.storage.n_features
         box.row_stop = min(box.row + self.step, self.storage.n_samples)
         following = tiles.region_of(self.storage, &box)
         memset(part, 0, self.pitch * self.pitch * sizeof(float))
-        tiles.creg_tile_gram_f32(rows, self.pitch, block, part, &following)
+        while done < rows:
+            tiles.creg_tile_gram_f32(min(self.chunk, rows - done), self.pitch,
+                                     block + done * self.pitch, part, &following)
+            following.lines = 0
+            done += self.chunk
 
     cdef void load_row(self, Py_ssize_t i, float* out) noexcept nogil:
         cdef Py_ssize_t p = self.storage.n_features

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# OpenBLAS's names of its kernels
+WITH_512_BITS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 
 
 class _Shared:
@@ -34,6 +36,15 @@ class _Shared:
         with suppress(RuntimeError):
             helpers.extend(self.pool.submit(function) for _ in range(count))
         return helpers
+
+    def controller(self) -> Any:
+        """Of the BLAS libraries that are loaded; to be asked for with the lock held."""
+        if self.blas_controller is None:
+            import scipy.linalg.cython_blas  # noqa: F401  (loads the library to be limited)
+            from threadpoolctl import ThreadpoolController
+
+            self.blas_controller = ThreadpoolController()
+        return self.blas_controller
 
 
 _shared = _Shared()
@@ -225,12 +236,7 @@ def single_blas() -> Iterator[None]:
     """
     with _shared.lock:
         if _shared.blas_holders == 0:
-            if _shared.blas_controller is None:
-                import scipy.linalg.cython_blas  # noqa: F401  (loads the library to be limited)
-                from threadpoolctl import ThreadpoolController
-
-                _shared.blas_controller = ThreadpoolController()
-            _shared.blas_limiter = _shared.blas_controller.limit(limits=1, user_api="blas")
+            _shared.blas_limiter = _shared.controller().limit(limits=1, user_api="blas")
         _shared.blas_holders += 1
     try:
         yield
@@ -239,3 +245,11 @@ def single_blas() -> Iterator[None]:
             _shared.blas_holders -= 1
             if _shared.blas_holders == 0:
                 _shared.blas_limiter.restore_original_limits()
+
+
+@cache
+def blas_may_be_wide() -> bool:
+    """Whether a BLAS that is loaded has kernels of 512-bit vectors, or does not tell."""
+    with _shared.lock:
+        loaded = [lib for lib in _shared.controller().info() if lib["user_api"] == "blas"]
+    return any(lib.get("architecture", WITH_512_BITS[0]) in WITH_512_BITS for lib in loaded)

@@ -6,6 +6,7 @@ import pytest
 from creg._data.blocks import Blocks, tiles_are_faster
 from creg._data.single import single_gram
 from creg._data.storage import Storage
+from creg._data.threads import _shared, blas_may_be_wide
 
 SHAPES = [(997, 9), (333, 14), (1000, 101), (700, 198), (640, 601)]  # 640 rows: two blocks and more
 
@@ -73,3 +74,30 @@ def test_rows_between_others(order):
 def test_tiles_have_a_range():
     assert not tiles_are_faster(1)
     assert not tiles_are_faster(100_000)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "wide"),
+    [
+        (["Haswell", "Zen"], False),
+        (["Haswell", "SkylakeX"], True),
+        (["Cooperlake"], True),
+        ([None], True),
+        ([], False),
+    ],
+)
+def test_wide_columns_leave_tiles_to_blas_where_it_may_be_as_wide(
+    architectures, wide, monkeypatch
+) -> None:
+    class Controller:
+        def info(self) -> list[dict[str, str]]:
+            told = [{"architecture": name} if name else {} for name in architectures]
+            return [{"user_api": "openmp"}, *({"user_api": "blas"} | one for one in told)]
+
+    monkeypatch.setattr(_shared, "blas_controller", Controller())
+    blas_may_be_wide.cache_clear()
+    try:
+        assert blas_may_be_wide() == wide
+        assert tiles_are_faster(600) == (tiles_are_faster(500) and not wide)
+    finally:
+        blas_may_be_wide.cache_clear()
