@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
+from creg._data.blocks import tiles_are_faster
 from creg._data.design import DesignView
 from creg._data.threads import single_blas
 from creg._ridge.cholesky import CholeskyFactor, Dual, DualAt, Primal, PrimalAt
@@ -18,7 +19,8 @@ LARGEST_GRAM = 15_000  # rows of a Gram matrix that is made unasked
 SMALL_GRAM = 500  # sparse X: a Gram matrix that costs less than thinking about it
 SPARSE_STEPS = 200  # conjugate gradient steps to be expected on sparse X
 SPARSE_SLOWDOWN = 4  # of a sparse multiply-add against one in BLAS-3
-ROWS_FOR_ONE_READ = 28  # of the smaller side: a Gram matrix against X'(Xv)
+ROWS_FOR_ONE_READ = 28  # of the smaller side: a Gram matrix by BLAS against X'(Xv)
+ROWS_OF_TILES = 40  # the same for one of tiles
 AT_STAKE = 0.25  # share of a Gram matrix that may be lost in trying to do without
 WORTH = 0.8  # share that conjugate gradients may be expected to take
 SMALL_WORK = 1e7  # flops below which the number of BLAS threads is left alone
@@ -134,7 +136,8 @@ def reads_for_gram(n: int, p: int, n_targets: int) -> float:
 
     0 where it costs too little for the steps that tell, 5 reads, to be lost.
     """
-    reads = min(n, p) / ROWS_FOR_ONE_READ
+    side = min(n, p)
+    reads = side / (ROWS_OF_TILES if tiles_are_faster(side) else ROWS_FOR_ONE_READ)
     return WORTH * reads if n_targets == 1 and AT_STAKE * reads >= 5 else 0.0
 
 
