@@ -117,9 +117,9 @@ def test_bad_input(wrong, match):
 def test_large_dense_data_by_what_converges_fast():
     """auto: conjugate gradients where they promise to be fast, a factor where they do not."""
     rng = np.random.default_rng(1)
-    easy = np.linalg.qr(rng.normal(size=(1500, 600)))[0] + 0.001 * rng.normal(size=(1500, 600))
+    easy = np.linalg.qr(rng.normal(size=(1700, 850)))[0] + 0.001 * rng.normal(size=(1700, 850))
     easy *= 40
-    y = easy[:, 0] + rng.normal(size=1500)
+    y = easy[:, 0] + rng.normal(size=1700)
     fit = Ridge(3.0).fit(easy, y)
     assert fit.solver_ == "cg"
     exact = Ridge(3.0, solver="cholesky").fit(easy, y)
