@@ -25,16 +25,15 @@ cdef double gap_of(Vectors v, Py_ssize_t count, const double* e) noexcept nogil:
     cdef bint has_ridge = True
     for i in range(count):
         k = v.active[i]
+        size += fabs(v.w[k]) * v.t[k]
+        product += v.w[k] * e[i]
         if e[i] == 0.0:
-            size += fabs(v.w[k]) * v.t[k]
             continue
+        delta = fmax(delta, fabs(e[i]) / v.t[k] if v.t[k] > 0.0 else INFINITY)
         if v.rho[k] > 0.0:
             ridged += e[i] * e[i] / (2.0 * v.rho[k])
         else:
             has_ridge = False
-        delta = fmax(delta, fabs(e[i]) / v.t[k] if v.t[k] > 0.0 else INFINITY)
-        size += fabs(v.w[k]) * v.t[k]
-        product += v.w[k] * e[i]
     return ridged if has_ridge else (
         delta * size - product + 0.5 * delta * delta * v.norm_y * v.norm_y)
 
