@@ -29,13 +29,18 @@ else:
     FLAGS = ["-fopenmp-simd", *(["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"])]
 
 
+SHARED = ("leaves", "lanes", "tiles")
+OWN = {"triangular": ("cholesky",)}
+
+
 def extension(source: Path) -> Extension:
-    """The extension module of one .pyx file; each links its own copy of the C loops."""
+    """The extension module of one .pyx file; each links its own copy of the C loops it may use."""
+    loops = SHARED + OWN.get(source.stem, ())
     return Extension(
         ".".join(source.with_suffix("").parts),
-        [str(source), *(f"creg/_data/{name}.c" for name in ("leaves", "lanes", "tiles"))],
+        [str(source), *(f"creg/_data/{name}.c" for name in loops)],
         include_dirs=["creg/_data", np.get_include()],
-        depends=[f"creg/_data/{name}.h" for name in ("leaves", "lanes", "tiles", "vector")],
+        depends=[f"creg/_data/{name}.h" for name in (*loops, "vector")],
         define_macros=MACROS,
         extra_compile_args=FLAGS,
     )

@@ -46,6 +46,30 @@ static inline __attribute__((always_inline)) wide load_f32(const float *x)
     memcpy(&v, x, sizeof v);
     return __builtin_convertvector(v, wide);
 }
+
+#if defined(CREG_CLONES)
+typedef long long places __attribute__((vector_size(64)));
+#define MIX(A, B, ...) __builtin_shuffle(A, B, (places){__VA_ARGS__})
+
+/* 8 x 8 */
+#define TRANSPOSE(V)                                                                             \
+    {                                                                                            \
+        wide t[8], u[8];                                                                         \
+        for (int k = 0; k < 8; k += 2) {                                                         \
+            t[k] = MIX(V[k], V[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);                               \
+            t[k + 1] = MIX(V[k], V[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);                           \
+        }                                                                                        \
+        for (int k = 0; k < 8; k += 4)                                                           \
+            for (int q = 0; q < 2; q++) {                                                        \
+                u[k + q] = MIX(t[k + q], t[k + q + 2], 0, 1, 8, 9, 4, 5, 12, 13);                \
+                u[k + q + 2] = MIX(t[k + q], t[k + q + 2], 2, 3, 10, 11, 6, 7, 14, 15);          \
+            }                                                                                    \
+        for (int k = 0; k < 4; k++) {                                                            \
+            V[k] = MIX(u[k], u[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);                                \
+            V[k + 4] = MIX(u[k], u[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);                          \
+        }                                                                                        \
+    }
+#endif
 #endif
 
 #endif

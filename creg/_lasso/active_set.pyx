@@ -288,7 +288,7 @@ cdef class ActiveSet(Vectors):
     cdef void append(self, Py_ssize_t count) noexcept nogil:
         """Free the first `count` changed features, but for those that depend on the free ones."""
         cdef Py_ssize_t start = 0, width, i, j, k, kept
-        cdef Py_ssize_t size, ld = self.factor.capacity
+        cdef Py_ssize_t size
         cdef double* block = self.factor.block
         cdef const double* row
         self.is_solved = False
@@ -304,14 +304,15 @@ cdef class ActiveSet(Vectors):
         while start < count:
             width = min(self.factor.block_width, count - start)
             size = self.factor.size
+            self.factor.open(width)
             for j in range(width):
                 row = self.gram.row(self.changed[start + j])
                 for i in range(size):
-                    block[j * ld + i] = row[self.active[i]]
+                    block[self.factor.slot[i] * width + j] = row[self.active[i]]
                 for i in range(width):
                     self.corner[j * width + i] = row[self.changed[start + i]]
                 self.corner[j * width + j] += self.rho[self.changed[start + j]]
-            self.factor.append(block, self.corner, width, DEPENDENT, self.accepted)
+            self.factor.append(self.corner, width, DEPENDENT, self.accepted)
             kept = size
             for j in range(width):
                 k = self.changed[start + j]

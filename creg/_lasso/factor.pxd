@@ -11,7 +11,8 @@ cdef class Factor:
     cdef double* rotations         # (PANEL, block_width, 2)
     cdef Py_ssize_t block_width    # columns that enter or leave at once
 
-    cdef Py_ssize_t append(self, double* cross, double* corner, Py_ssize_t k, double tolerance,
+    cdef void open(self, Py_ssize_t k) noexcept nogil
+    cdef Py_ssize_t append(self, double* corner, Py_ssize_t k, double tolerance,
                            unsigned char* accepted) noexcept nogil
     cdef void delete(self, const Py_ssize_t* gone, Py_ssize_t count) noexcept nogil
     cdef void solve(self, double* x) noexcept nogil

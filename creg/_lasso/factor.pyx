@@ -14,18 +14,8 @@ from libc.string cimport memset
 
 import numpy as np
 
-from scipy.linalg.cython_blas cimport dsyrk, dtrsm, dtrsv
-from scipy.linalg.cython_lapack cimport dpotrf
-
 from creg._data cimport leaves
-
-cdef char LOWER = b"L"
-cdef char LEFT = b"L"
-cdef char PLAIN = b"N"
-cdef char TRANSPOSED = b"T"
-cdef double ONE = 1.0
-cdef double MINUS_ONE = -1.0
-
+from creg._lasso cimport triangular
 
 cdef enum:
     PANEL = 32   # columns whose rotations are found before they go over the rows below
@@ -44,6 +34,8 @@ cdef class Factor:
         cdef Py_ssize_t[::1] slots
         if capacity <= self.capacity:
             return
+        # an odd number of cache lines a column: rows of L do not share places in the caches
+        capacity = 8 * ((capacity + 7) // 8 | 1)
         self.block_width = min(max(capacity // 16, 32), 256)
         buffer = np.empty(capacity * capacity)
         work = np.empty((capacity + 2 * PANEL) * self.block_width + capacity)
@@ -66,31 +58,29 @@ cdef class Factor:
         chosen = np.asarray(self._slots)[:self.size]
         return np.tril(whole[np.ix_(chosen, chosen)])
 
-    cdef Py_ssize_t append(self, double* cross, double* corner, Py_ssize_t k, double tolerance,
-                           unsigned char* accepted) noexcept nogil:
-        """Append k columns; returns how many were accepted.
+    cdef void open(self, Py_ssize_t k) noexcept nogil:
+        """Before `append`: room for k more rows of L, the first k rows of `block` for G_new,A:
+        where G_A was, in `slot`; they are column-major, and 0 in the gaps."""
+        if self.length + k > self.capacity:
+            self._compact()
+        if self.size < self.length:
+            memset(self.block, 0, self.length * k * sizeof(double))
 
-        cross : (size, k) column-major with leading dimension `capacity`, G_A,new; overwritten
+    cdef Py_ssize_t append(self, double* corner, Py_ssize_t k, double tolerance,
+                           unsigned char* accepted) noexcept nogil:
+        """Append k columns, G_new,A being in `block`; returns how many were accepted.
+
         corner : (k, k) column-major, G_new,new + diag(rho); overwritten
         accepted : (k,), 0 where the pivot is at most tolerance times the diagonal entry: such a
         column depends on those before it and is left out
         """
-        cdef int length, width = <int> k, ld = <int> self.capacity
         cdef Py_ssize_t i, j, m, kept = 0
         cdef double pivot, factor
         cdef double* row
-        if self.length + k > self.capacity:
-            self._compact()
-        length = <int> self.length
-        if self.size < self.length:
-            for j in range(k):
-                self._spread(cross + j * self.capacity)
         for j in range(k):
             self.column[j] = corner[j * k + j]
-        if length:
-            dtrsm(&LEFT, &LOWER, &PLAIN, &PLAIN, &length, &width, &ONE, self.L, &ld, cross, &ld)
-            dsyrk(&LOWER, &TRANSPOSED, &width, &length, &MINUS_ONE, cross, &ld, &ONE, corner,
-                  &width)
+        triangular.solve_lines(k, self.length, self.block, k, self.L, self.capacity)
+        triangular.add_outer(k, self.length, -1.0, self.block, k, corner, k)
         for j in range(k):
             pivot = corner[j * k + j]
             accepted[j] = pivot > tolerance * self.column[j]
@@ -108,7 +98,7 @@ cdef class Factor:
         for i in range(self.length):
             row, m = self.L + i * self.capacity + self.length, 0
             for j in range(k):
-                row[m] = cross[j * self.capacity + i]
+                row[m] = self.block[i * k + j]
                 m += accepted[j]
         for j in range(k):
             if not accepted[j]:
@@ -243,30 +233,24 @@ cdef class Factor:
 
     cdef void solve(self, double* x) noexcept nogil:
         """x := (L L')^-1 x."""
-        cdef int n = <int> self.length, ld = <int> self.capacity, one = 1
         cdef Py_ssize_t i
         cdef bint gaps = self.size < self.length
         cdef double* full = self.column if gaps else x
-        if not n:
-            return
         if gaps:
             for i in range(self.size):
                 full[i] = x[i]
             self._spread(full)
-        dtrsv(&LOWER, &PLAIN, &PLAIN, &n, self.L, &ld, full, &one)
-        dtrsv(&LOWER, &TRANSPOSED, &PLAIN, &n, self.L, &ld, full, &one)
+        triangular.solve(self.length, self.L, self.capacity, full)
         if gaps:
             for i in range(self.size):
                 x[i] = full[self.slot[i]]
 
     cdef bint refactor(self, double tolerance) noexcept nogil:
         """Factor what the caller wrote into the lower triangle; False at a pivot too small."""
-        cdef int n = <int> self.size, ld = <int> self.capacity, info = 0
-        cdef Py_ssize_t j
+        cdef Py_ssize_t j, n = self.size, ld = self.capacity
         for j in range(n):
             self.column[j] = self.L[j * ld + j]
-        dpotrf(&LOWER, &n, self.L, &ld, &info)
-        if info:
+        if not triangular.factorise(n, self.L, ld):
             return False
         for j in range(n):
             if not self.L[j * ld + j] * self.L[j * ld + j] > tolerance * self.column[j]:

@@ -13,9 +13,9 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from scipy.linalg.cython_blas cimport dgemv, dsyrk, dtrsv
-from scipy.linalg.cython_lapack cimport dpotrf
+from scipy.linalg.cython_blas cimport dgemv
 
+from creg._lasso cimport triangular
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef enum:
@@ -23,7 +23,6 @@ cdef enum:
     KEPT = 1
     ASKED = 2
 
-cdef char LOWER = b"L"
 cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
 cdef double ONE = 1.0
@@ -70,8 +69,7 @@ cdef class SampleFactor:
             self.full[rows[i]] = x[i] * l2 / rho[rows[i]]
         dgemv(&PLAIN, &n, &size, &ONE, self.gram.columns, &n, self.full, &one, &NOUGHT, self.v,
               &one)
-        dtrsv(&LOWER, &PLAIN, &PLAIN, &n, self.L, &n, self.v, &one)
-        dtrsv(&LOWER, &TRANSPOSED, &PLAIN, &n, self.L, &n, self.v, &one)
+        triangular.solve(n, self.L, n, self.v)
         dgemv(&TRANSPOSED, &n, &size, &ONE, self.gram.columns, &n, self.v, &one, &NOUGHT,
               self.full, &one)
         for i in range(count):
@@ -83,7 +81,7 @@ cdef class SampleFactor:
                       double l2) noexcept nogil:
         """M and L of these features and this l2."""
         cdef Py_ssize_t i, k, entering, leaving = 0, n = self.n
-        cdef int order = <int> n, info = 0
+        cdef bint definite = True
         for i in range(count):
             self.member[rows[i]] |= ASKED
         for k in range(self.gram.size):
@@ -107,20 +105,19 @@ cdef class SampleFactor:
             memcpy(self.L, self.M, n * n * sizeof(double))
             for i in range(n):
                 self.L[i * n + i] += l2
-            dpotrf(&LOWER, &order, self.L, &order, &info)
-            self.l2 = l2 if info == 0 else -1.0
-        return info == 0
+            definite = triangular.factorise(n, self.L, n)
+            self.l2 = l2 if definite else -1.0
+        return definite
 
     cdef void _add(self, signed char which, double sign, const double* rho,
                    double l2) noexcept nogil:
         """M += sign sum_k z_k z_k' / b_k over the features so marked."""
-        cdef Py_ssize_t i, k
-        cdef int n = <int> self.n, filled = 0
+        cdef Py_ssize_t i, k, n = self.n, filled = 0
         cdef double a
         cdef const double* z
         for k in range(self.gram.size + 1):
             if filled == WIDTH or (filled and k == self.gram.size):
-                dsyrk(&LOWER, &PLAIN, &n, &filled, &sign, self.block, &n, &ONE, self.M, &n)
+                triangular.add_outer(n, filled, sign, self.block, n, self.M, n)
                 filled = 0
             if k == self.gram.size or self.member[k] != which:
                 continue
