@@ -11,7 +11,8 @@ enum {
     LINES = 8,         /* columns of a tile */
     ROWS = 3 * LINES,  /* rows of a tile, in three vectors */
     PANEL = 128,       /* columns that are worked on at once */
-    NEAR = 256         /* rows of a panel that stay in the second cache */
+    NEAR = 256,        /* rows of a panel that stay in the second cache */
+    AHEAD = 2          /* tiles whose rows of B are asked for before they are needed */
 };
 
 #define WITH_512_BITS __attribute__((target("arch=x86-64-v4")))
@@ -58,6 +59,8 @@ INLINE void tile(int vectors, int columns, ptrdiff_t rows, ptrdiff_t k, const do
             for (int v = 0; v < vectors; v++)
                 sum[c][v] = _mm512_fnmadd_pd(a[v], b, sum[c][v]);
         }
+        if (D == NULL)
+            __builtin_prefetch(B + AHEAD * LINES);
         A += a_pitch;
         B += b_pitch;
     }
@@ -275,7 +278,10 @@ INLINE __m512d entry(__m512d x, int c)
 /* x := L^-1 x */
 WITH_512_BITS static void solve_forwards(ptrdiff_t n, const double *L, ptrdiff_t pitch, double *x)
 {
-    for (ptrdiff_t j = 0; j < n; j += LINES) {
+    ptrdiff_t first = 0;
+    while (first < n && x[first] == 0.0)
+        first++;
+    for (ptrdiff_t j = first / LINES * LINES; j < n; j += LINES) {
         const ptrdiff_t columns = SMALLER(n - j, LINES);
         const double *from = L + j + j * pitch;
         const struct lanes own = lanes_of(columns);

@@ -35,6 +35,7 @@ cdef class ActiveSet(Vectors):
     cdef Py_ssize_t most_steps, last_steps
     cdef Py_ssize_t fewest, tries      # exchanges of a round so far; rounds left without fewer
     cdef bint is_solved                # for this active set, if perhaps loosely
+    cdef bint is_behind                # c does not follow the last solve yet
     cdef double slack                  # relative excess that does not count
     cdef double drift                  # sum of |change of w_k| error_norm_k since c was exact
     cdef double allowance              # duality gap that conjugate gradients may leave
@@ -66,7 +67,9 @@ cdef class ActiveSet(Vectors):
     cdef bint choose_iterative(self) noexcept nogil
     cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
     cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
+    cdef bint is_met(self, Py_ssize_t k, double rest) noexcept nogil
     cdef void newton(self) noexcept nogil
+    cdef void follow(self) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil
     cdef void place(self, Py_ssize_t k, double w) noexcept nogil
     cdef void drop(self) noexcept nogil

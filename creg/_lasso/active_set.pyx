@@ -11,7 +11,7 @@ factor, or is exchanged along the direction that leaves the fit as it is.
 """
 
 from libc.math cimport NAN, fabs, fmax
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from creg._data cimport leaves
 from creg._lasso.conjugate_gradient cimport solve as conjugate_gradients
@@ -22,6 +22,7 @@ from creg._lasso.vectors cimport Vectors
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
+cdef double STATIONARY = 1e-10
 cdef Py_ssize_t FEWEST_ITERATIVE = 500
 cdef Py_ssize_t FEWEST_UPDATED = 2048  # in place of updates of a factor
 cdef double BLOCKED = 30.0
@@ -108,11 +109,23 @@ cdef class ActiveSet(Vectors):
         return (self.c[k] + self.shift[k] - self.rho[k] * self.w[k]
                 - self.t[k] * self.state[k])
 
+    cdef bint is_met(self, Py_ssize_t k, double rest) noexcept nogil:
+        """Whether this right-hand side of a free feature needs no solve."""
+        return fabs(rest) <= STATIONARY * fmax(self.t[k], 1e-3 * self.norm_y)
+
     cdef void newton(self) noexcept nogil:
-        """w_A += (L L')^-1 (c_A + delta_A - rho_A w_A - t_A s_A), and c with it."""
-        cdef Py_ssize_t i, k, size = self.factor.size
+        """w_A += (L L')^-1 (c_A + delta_A - rho_A w_A - t_A s_A); c is left for `follow`.
+
+        After an exchange only what has entered, last in the factor, has a right-hand side: the
+        solve then begins there.
+        """
+        cdef Py_ssize_t i, k, met = 0, size = self.factor.size
         for i in range(size):
-            self.d[i] = self.right_hand_side(self.active[i])
+            k = self.active[i]
+            self.d[i] = self.right_hand_side(k)
+            met += met == i and self.is_met(k, self.d[i])
+        if met < size:
+            memset(self.d, 0, met * sizeof(double))
         if not self.solve(self.d):
             self.newton()
             return
@@ -120,9 +133,13 @@ cdef class ActiveSet(Vectors):
             k = self.active[i]
             self.w[k] += self.d[i]
             self.d[i] = -self.d[i]
-        self.move(self.active, self.d, size)
         self.n_solves += 1
-        self.is_solved = True
+        self.is_solved = self.is_behind = True
+
+    cdef void follow(self) noexcept nogil:
+        """c after `newton`."""
+        self.move(self.active, self.d, self.factor.size)
+        self.is_behind = False
 
     cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil:
         """c += sum_i a_i G_(rows_i)."""

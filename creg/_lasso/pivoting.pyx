@@ -21,7 +21,6 @@ from creg._lasso.dependent cimport exchange_worst
 from creg._lasso.homotopy cimport follow
 
 cdef double ENTER = 1e-9         # relative excess over a threshold that counts
-cdef double STATIONARY = 1e-10
 cdef double SMALLEST_STEP = 1e-3
 
 cdef enum:
@@ -32,8 +31,9 @@ cdef Status solve(ActiveSet a, long long max_solves, bint refine, bint brief) no
     """Make every state consistent; STALLED where halved steps do not get there either.
 
     refine: solve at least once, however small the right-hand side.
-    brief: one exchange and one solve, if that leads to a feasible point; INTERRUPTED then.  STALLED
-    where the exchanges of brief calls since `forget_counts` grow.
+    brief: one exchange and one solve, if that leads to a feasible point; INTERRUPTED then, and the
+    caller, who computes correlations anyway, brings c up to date.  STALLED where the exchanges of
+    brief calls since `forget_counts` grow.
     """
     cdef long long last = a.n_solves + max_solves
     cdef Py_ssize_t k
@@ -123,6 +123,7 @@ cdef Status pivot(ActiveSet a, long long last, bint refine, bint brief) noexcept
             a.newton()
             if brief and is_feasible(a):
                 return INTERRUPTED
+            a.follow()
         solved = False
         a.slack = slack_of(a) if a.iterative else 0.0
         count = find_changes(a, &firm)
@@ -166,7 +167,7 @@ cdef bint is_stationary(ActiveSet a) noexcept nogil:
         return residual_gap(a) <= a.allowance
     for i in range(a.factor.size):
         k = a.active[i]
-        if fabs(a.right_hand_side(k)) > STATIONARY * fmax(a.t[k], 1e-3 * a.norm_y):
+        if not a.is_met(k, a.right_hand_side(k)):
             return False
     return True
 

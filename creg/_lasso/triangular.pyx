@@ -54,12 +54,18 @@ cdef void add_outer(Py_ssize_t n, Py_ssize_t k, double sign, const double* A, Py
 
 
 cdef void solve(Py_ssize_t n, const double* L, Py_ssize_t pitch, double* x) noexcept nogil:
-    """x := (L L')^-1 x."""
-    cdef int order = <int> n, ld = <int> pitch, one = 1
+    """x := (L L')^-1 x; zeros at the beginning of x save work."""
+    cdef int order = <int> n, rest, ld = <int> pitch, one = 1
+    cdef Py_ssize_t first = 0
     if creg_tiles_pay():
         creg_solve(n, L, pitch, x)
-    elif n:
-        dtrsv(&LOWER, &PLAIN, &PLAIN, &order, <double*> L, &ld, x, &one)
+        return
+    while first < n and x[first] == 0.0:
+        first += 1
+    rest = <int> (n - first)
+    if rest:
+        dtrsv(&LOWER, &PLAIN, &PLAIN, &rest, <double*> L + first * (pitch + 1), &ld, x + first,
+              &one)
         dtrsv(&LOWER, &TRANSPOSED, &PLAIN, &order, <double*> L, &ld, x, &one)
 
 

@@ -281,6 +281,7 @@ cdef class WorkingSetSolver(Certifier):
                                and self.pivoting.w[k] != self.descent.w[self.working[k]])
                 self.pivoting.w[k] = self.descent.w[self.working[k]]
                 self.pivoting.c[k] = self.descent.c[self.working[k]]
+            self.pivoting.is_behind = False
             if left_bound:
                 self.pivoting.classify(0)
         return gap
@@ -389,7 +390,7 @@ cdef class WorkingSetSolver(Certifier):
         """
         cdef double error, size = 0.0
         cdef Py_ssize_t k
-        if self.pivoting is None or self.descending:
+        if self.pivoting is None or self.descending or self.pivoting.is_behind:
             return False
         for k in range(self.n_working):
             size += fabs(self.pivoting.w[k]) * self.pivoting.error_norm[k]
@@ -438,7 +439,7 @@ cdef class WorkingSetSolver(Certifier):
         self.descent.refresh(&self.active[0], self.support())
         self._correlate_working()
         self._to_pivoting(0)
-        self.pivoting.drift = 0.0
+        self.pivoting.drift, self.pivoting.is_behind = 0.0, False
         self.pivoting.classify(0)
         self.descending = False
 
