@@ -172,20 +172,39 @@ static void solve_panel(ptrdiff_t m, ptrdiff_t n, double *B, ptrdiff_t b_pitch, 
     }
 }
 
-/* `creg_cholesky` for n <= LINES */
-static int factor_block(ptrdiff_t n, double *A, ptrdiff_t pitch)
+INLINE __m512d entry(__m512d x, int c)
 {
-    for (ptrdiff_t c = 0; c < n; c++) {
-        double *column = A + c * pitch, inverse;
-        if (!(column[c] > 0.0))
-            return 0;
-        column[c] = sqrt(column[c]);
-        inverse = 1.0 / column[c];
-        for (ptrdiff_t i = c + 1; i < n; i++)
-            column[i] *= inverse;
-        for (ptrdiff_t e = c + 1; e < n; e++)
-            for (ptrdiff_t i = e; i < n; i++)
-                A[e * pitch + i] -= column[e] * column[i];
+    return _mm512_permutexvar_pd(_mm512_set1_epi64(c), x);
+}
+
+/* `creg_cholesky` for n <= LINES, and D as `tile` takes it: by L D L', whose square roots come last
+ * and at once. */
+WITH_512_BITS static int factor_block(ptrdiff_t n, double *A, ptrdiff_t pitch, double *D)
+{
+    const __mmask8 rows = lanes_of(n).at[0];
+    __m512d column[LINES], pivots = _mm512_set1_pd(1.0), inverse;
+#pragma GCC unroll 8
+    for (int c = 0; c < LINES; c++)
+        column[c] = c < n ? _mm512_maskz_loadu_pd(rows, A + c * pitch) : _mm512_set1_pd(1.0);
+#pragma GCC unroll 8
+    for (int c = 0; c < LINES; c++) {
+        const __m512d pivot = entry(column[c], c);
+        const __m512d multiples = _mm512_div_pd(column[c], pivot);
+        pivots = _mm512_mask_mov_pd(pivots, (__mmask8)(1 << c), c < n ? pivot : pivots);
+#pragma GCC unroll 8
+        for (int e = c + 1; e < LINES; e++)
+            column[e] = _mm512_fnmadd_pd(column[c], entry(multiples, e), column[e]);
+    }
+    if (_mm512_cmp_pd_mask(pivots, _mm512_setzero_pd(), _CMP_GT_OQ) != 0xff)
+        return 0;
+    inverse = _mm512_div_pd(_mm512_set1_pd(1.0), _mm512_sqrt_pd(pivots));
+#pragma GCC unroll 8
+    for (int c = 0; c < LINES; c++) {
+        const __m512d scaled = _mm512_mul_pd(column[c], entry(inverse, c));
+        _mm512_store_pd(D + c * LINES,
+                        _mm512_mask_mov_pd(scaled, (__mmask8)(1 << c), inverse));
+        if (c < n)
+            _mm512_mask_storeu_pd(A + c * pitch, rows & (__mmask8)(0xff << c), scaled);
     }
     return 1;
 }
@@ -193,14 +212,13 @@ static int factor_block(ptrdiff_t n, double *A, ptrdiff_t pitch)
 /* `creg_cholesky` for n <= PANEL */
 static int factor_panel(ptrdiff_t n, double *A, ptrdiff_t pitch)
 {
-    double D[LINES * LINES];
+    double D[LINES * LINES] __attribute__((aligned(64)));
     for (ptrdiff_t j = 0; j < n; j += LINES) {
         const ptrdiff_t columns = SMALLER(n - j, LINES);
         double *corner = A + j + j * pitch;
         tile_for(columns, columns)(columns, j, A + j, pitch, A + j, pitch, corner, pitch, NULL);
-        if (!factor_block(columns, corner, pitch))
+        if (!factor_block(columns, corner, pitch, D))
             return 0;
-        invert_diagonal(columns, corner, pitch, D);
         for (ptrdiff_t i = j + columns; i < n; i += ROWS) {
             const ptrdiff_t rows = SMALLER(n - i, ROWS);
             tile_for(rows, columns)(rows, j, A + i, pitch, A + j, pitch, A + i + j * pitch, pitch,
@@ -268,11 +286,6 @@ INLINE struct block load_block(ptrdiff_t columns, const double *L, ptrdiff_t pit
     }
     block.inverse = _mm512_div_pd(_mm512_set1_pd(1.0), _mm512_loadu_pd(diagonal));
     return block;
-}
-
-INLINE __m512d entry(__m512d x, int c)
-{
-    return _mm512_permutexvar_pd(_mm512_set1_epi64(c), x);
 }
 
 /* x := L^-1 x */

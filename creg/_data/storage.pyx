@@ -25,7 +25,7 @@ cdef enum:
     COPY_ROWS = 128  # rows whose transposition stays in cache
     ROW_BLOCK = 64   # rows between two additions to the sums over a row layout
     SHORT = 3000      # rows of a column that is shorter than the start of a stream of memory pays
-    CACHED = 500_000  # entries of X that may be in cache
+    CACHED = 4_000_000  # entries of X that may be in cache
 
 
 cdef class Storage:

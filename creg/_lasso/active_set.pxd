@@ -1,3 +1,5 @@
+from libc.math cimport fabs, fmax
+
 from creg._lasso.factor cimport Factor
 from creg._lasso.sample_factor cimport SampleFactor
 from creg._lasso.support_rows cimport SupportRows
@@ -46,6 +48,14 @@ cdef class ActiveSet(Vectors):
     cdef inline bint is_factored(self) noexcept nogil:
         return not (self.iterative or self.by_samples)
 
+    cdef inline double right_hand_side(self, Py_ssize_t k) noexcept nogil:
+        return (self.c[k] + self.shift[k] - self.rho[k] * self.w[k]
+                - self.t[k] * self.state[k])
+
+    cdef inline bint is_met(self, Py_ssize_t k, double rest) noexcept nogil:
+        """Whether this right-hand side of a free feature needs no solve."""
+        return fabs(rest) <= 1e-10 * fmax(self.t[k], 1e-3 * self.norm_y)
+
     cdef inline bint is_interrupted(self) noexcept nogil:
         """Whether to end rather than solve once more."""
         cdef double size = self.factor.size
@@ -66,8 +76,6 @@ cdef class ActiveSet(Vectors):
     cdef Py_ssize_t _steps_of_factor(self) noexcept nogil
     cdef bint choose_iterative(self) noexcept nogil
     cdef void append_unfactored(self, Py_ssize_t count) noexcept nogil
-    cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil
-    cdef bint is_met(self, Py_ssize_t k, double rest) noexcept nogil
     cdef void newton(self) noexcept nogil
     cdef void follow(self) noexcept nogil
     cdef void exchange(self, Py_ssize_t count) noexcept nogil

@@ -22,7 +22,6 @@ from creg._lasso.vectors cimport Vectors
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef double DEPENDENT = 1e-12  # pivots this small, relative
-cdef double STATIONARY = 1e-10
 cdef Py_ssize_t FEWEST_ITERATIVE = 500
 cdef Py_ssize_t FEWEST_UPDATED = 2048  # in place of updates of a factor
 cdef double BLOCKED = 30.0
@@ -105,14 +104,6 @@ cdef class ActiveSet(Vectors):
                 self.state[k] = NEGATIVE if self.w[k] < 0.0 else ZERO
         self.refactor()
 
-    cdef double right_hand_side(self, Py_ssize_t k) noexcept nogil:
-        return (self.c[k] + self.shift[k] - self.rho[k] * self.w[k]
-                - self.t[k] * self.state[k])
-
-    cdef bint is_met(self, Py_ssize_t k, double rest) noexcept nogil:
-        """Whether this right-hand side of a free feature needs no solve."""
-        return fabs(rest) <= STATIONARY * fmax(self.t[k], 1e-3 * self.norm_y)
-
     cdef void newton(self) noexcept nogil:
         """w_A += (L L')^-1 (c_A + delta_A - rho_A w_A - t_A s_A); c is left for `follow`.
 
@@ -138,8 +129,14 @@ cdef class ActiveSet(Vectors):
 
     cdef void follow(self) noexcept nogil:
         """c after `newton`."""
-        self.move(self.active, self.d, self.factor.size)
+        cdef Py_ssize_t k
         self.is_behind = False
+        if not self.by_samples:
+            self.move(self.active, self.d, self.factor.size)
+            return
+        for k in range(self.size):
+            self.c[k] -= self.samples.product[k]
+        self.drift += self.samples.rounding
 
     cdef void move(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count) noexcept nogil:
         """c += sum_i a_i G_(rows_i)."""

@@ -9,7 +9,8 @@ cdef class SampleFactor:
     cdef double* L
     cdef double* block               # (n, WIDTH) columns that enter or leave
     cdef double* v                   # (n,)
-    cdef double* full                # (capacity,) one number a feature of the working set
+    cdef double* product             # (capacity,) Z_W'v of the last solve
+    cdef double rounding             # of v, in units of eps times sums of n
     cdef signed char* member         # (capacity,) of M
     cdef Py_ssize_t capacity
     cdef Py_ssize_t gone             # features taken out of M since it was built
@@ -18,6 +19,7 @@ cdef class SampleFactor:
     cdef reserve(self, Py_ssize_t capacity)
     cdef bint solve(self, const Py_ssize_t* rows, Py_ssize_t count, const double* rho, double l2,
                     double* x) noexcept nogil
+    cdef double _trace(self) noexcept nogil
     cdef bint _follow(self, const Py_ssize_t* rows, Py_ssize_t count, const double* rho,
                       double l2) noexcept nogil
     cdef void _add(self, signed char which, double sign, const double* rho,

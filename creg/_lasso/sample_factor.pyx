@@ -15,6 +15,7 @@ import numpy as np
 
 from scipy.linalg.cython_blas cimport dgemv
 
+from creg._data cimport leaves
 from creg._lasso cimport triangular
 from creg._lasso.working_gram cimport WorkingGram
 
@@ -23,7 +24,6 @@ cdef enum:
     KEPT = 1
     ASKED = 2
 
-cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
 cdef double ONE = 1.0
 cdef double NOUGHT = 0.0
@@ -44,38 +44,53 @@ cdef class SampleFactor:
 
     cdef reserve(self, Py_ssize_t capacity):
         """Room for a working set of so many."""
-        cdef double[::1] full
+        cdef double[::1] product
         cdef signed char[::1] member
         if capacity <= self.capacity:
             return
-        full, member = np.empty(capacity), np.zeros(capacity, dtype=np.int8)
+        product, member = np.empty(capacity), np.zeros(capacity, dtype=np.int8)
         if self.capacity:
             member.base[:self.capacity] = np.asarray(self._features[1])
-        self._features = full, member
-        self.full, self.member, self.capacity = &full[0], &member[0], capacity
+        self._features = product, member
+        self.product, self.member, self.capacity = &product[0], &member[0], capacity
 
     cdef bint solve(self, const Py_ssize_t* rows, Py_ssize_t count, const double* rho, double l2,
                     double* x) noexcept nogil:
         """x := (Z_A'Z_A + diag(rho_A))^-1 x; False, x as it was, where M + l2 I is not definite.
 
         rows : (count,) A in the working set; rho : of the working set, rho_A > 0
+
+        With (M + l2 I) v = u, u = Z_A (l2 x / rho), the solution (x - Z_A'v) / rho moves the fit by
+        (u - M v) / l2 = v, so `product` = Z_W'v is what correlations change by.
         """
         cdef Py_ssize_t i, k
         cdef int n = <int> self.n, size = <int> self.gram.size, one = 1
+        cdef double squares = 0.0, norms = 0.0
         if not self._follow(rows, count, rho, l2):
             return False
-        memset(self.full, 0, self.gram.size * sizeof(double))
         for i in range(count):
-            self.full[rows[i]] = x[i] * l2 / rho[rows[i]]
-        dgemv(&PLAIN, &n, &size, &ONE, self.gram.columns, &n, self.full, &one, &NOUGHT, self.v,
-              &one)
+            x[i] *= l2 / rho[rows[i]]
+            squares += x[i] * x[i]
+            norms += self.gram.square_of(rows[i])
+        memset(self.v, 0, n * sizeof(double))
+        self.gram.add_columns(rows, x, count, self.v)
         triangular.solve(n, self.L, n, self.v)
         dgemv(&TRANSPOSED, &n, &size, &ONE, self.gram.columns, &n, self.v, &one, &NOUGHT,
-              self.full, &one)
+              self.product, &one)
         for i in range(count):
             k = rows[i]
-            x[i] = (x[i] - self.full[k]) / rho[k]
+            x[i] = x[i] / l2 - self.product[k] / rho[k]
+        self.rounding = (sqrt(squares * norms)
+                         + self._trace() * sqrt(leaves.creg_inner(n, self.v, self.v))) / l2
         return True
+
+    cdef double _trace(self) noexcept nogil:
+        """Of M + l2 I."""
+        cdef Py_ssize_t i
+        cdef double trace = self.n * self.l2
+        for i in range(self.n):
+            trace += self.M[i * self.n + i]
+        return trace
 
     cdef bint _follow(self, const Py_ssize_t* rows, Py_ssize_t count, const double* rho,
                       double l2) noexcept nogil:

@@ -57,6 +57,8 @@ cdef class WorkingGram:
     cdef void _store(self, Py_ssize_t count) noexcept nogil
     cdef void _add_through_columns(self, const Py_ssize_t* rows, const double* a,
                                    Py_ssize_t count, double* out) noexcept nogil
+    cdef void add_columns(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                          double* out) noexcept nogil
     cdef void _add_products(self, const double* q, double* out) noexcept nogil
     cdef void _add_through_design(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
                                   double* out) noexcept nogil

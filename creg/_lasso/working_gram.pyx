@@ -323,11 +323,22 @@ cdef class WorkingGram:
     cdef void _add_through_columns(self, const Py_ssize_t* rows, const double* a,
                                    Py_ssize_t count, double* out) noexcept nogil:
         """out += Z_W'S (sum_i a_i z_(rows_i)), X dense."""
-        cdef Py_ssize_t i, n = self.view.n_samples
-        memset(self.sum.q, 0, n * sizeof(double))
-        for i in range(count):
-            leaves.creg_add(n, a[i], self.columns + rows[i] * n, self.sum.q)
+        memset(self.sum.q, 0, self.view.n_samples * sizeof(double))
+        self.add_columns(rows, a, count, self.sum.q)
         self._add_products(self.sum.q, out)
+
+    cdef void add_columns(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,
+                          double* out) noexcept nogil:
+        """out += S^1/2 (sum_i a_i z_(rows_i)), X dense."""
+        cdef Py_ssize_t i = 0, n = self.view.n_samples
+        cdef const double* z = self.columns
+        while i + 4 <= count:
+            leaves.creg_add4(n, a + i, z + rows[i] * n, z + rows[i + 1] * n, z + rows[i + 2] * n,
+                             z + rows[i + 3] * n, out)
+            i += 4
+        while i < count:
+            leaves.creg_add(n, a[i], z + rows[i] * n, out)
+            i += 1
 
     cdef void _add_products(self, const double* q, double* out) noexcept nogil:
         """out_k += <S^1/2 z_k, q>."""

@@ -84,3 +84,26 @@ def test_repeated_columns_share_their_coefficient() -> None:
     assert solver.pivoting.by_samples
     coef = solver.descent.coef
     np.testing.assert_allclose(coef[:100], coef[300:], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("ratio", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("tol", [1e-5, 1e-8, 1e-11])
+def test_gaps_are_true_however_small_the_l2(ratio, tol) -> None:
+    """Correlations follow a solve by way of M, whose rounding grows with M / l2."""
+    kernel = wide_kernel(5, n=25, p=200)
+    s, a, b = (np.asarray(v, dtype=np.longdouble) for v in (kernel.s, np.ones(200), kernel.b))
+    Z, y = kernel.Z.astype(np.longdouble), kernel.y.astype(np.longdouble)
+
+    def objective(w: np.ndarray, l1: float, l2: float) -> np.longdouble:
+        r = y - Z @ w
+        return s @ r**2 / 2 + l1 * (a @ abs(w)) + l2 * (b @ w**2) / 2
+
+    l1s, l2 = kernel.l1_max * np.geomspace(0.1, 0.001, 60), ratio
+    solver, tight = kernel.solver(pivoting=True), kernel.solver(pivoting=True)
+    solve_path(solver, l1s[-1:], 1.0)  # a large support: in the samples' space from here on
+    path = solve_path(solver, l1s, l2, tol)
+    assert solver.pivoting.by_samples
+    for loose, best in zip(path, solve_path(tight, l1s, l2, 1e-14), strict=True):
+        assert loose.status == 0
+        excess = objective(loose.coef, loose.l1, l2) - objective(best.coef, best.l1, l2)
+        assert excess <= loose.gap + 1e-17
