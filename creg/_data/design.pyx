@@ -209,7 +209,9 @@ cdef class DesignView:
     cdef void fill_residual(self, const double* y, const double* w, Py_ssize_t count,
                             const Py_ssize_t* support, Residual* r) noexcept nogil:
         """r = y - Z w, recentred; w over the features, zero outside of support (NULL: all)."""
-        cdef Py_ssize_t i, j, k
+        cdef Py_ssize_t i, j, k, found = 0
+        cdef Py_ssize_t[4] columns
+        cdef double[4] a
         if self.s == NULL:
             for i in range(self.n_samples):
                 r.q[i] = y[i]
@@ -219,7 +221,13 @@ cdef class DesignView:
         for k in range(count if support != NULL else self.n_features):
             j = support[k] if support != NULL else k
             if w[j] != 0:
-                self.storage.axpy(j, -w[j] * self._scale[j], self._shift[j], self.s, r.q)
+                columns[found], a[found] = j, -w[j] * self._scale[j]
+                found += 1
+            if found == 4:
+                self.storage.axpy4(columns, a, &self._shift[0], self.s, r.q)
+                found = 0
+        for k in range(found):
+            self.storage.axpy(columns[k], a[k], self._shift[columns[k]], self.s, r.q)
         self.recentre(r)
 
     def residual(self, y, w):

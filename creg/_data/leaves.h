@@ -16,6 +16,9 @@
     /* v_i += a s_i (x_i - shift); s = NULL stands for ones */                                   \
     void creg_axpy_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift, const double *s,    \
                             double *v);                                                          \
+    /* the same for four columns x[k], one after the other */                                    \
+    void creg_axpy4_##SUFFIX(ptrdiff_t n, const double *a, const T *const *x,                    \
+                             const double *shift, const double *s, double *v);                   \
     /* sum_i s_i (a (x_i - shift))^2, whatever stands in rows of weight zero */                  \
     double creg_square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift,                 \
                                 const double *s);                                                \

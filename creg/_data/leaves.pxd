@@ -9,6 +9,8 @@ cdef extern from "leaves.h" nogil:
                        double* v)
     double creg_square_f64(Py_ssize_t n, double a, const double* x, double shift, const double* s)
     double creg_square_f32(Py_ssize_t n, double a, const float* x, double shift, const double* s)
+    void creg_axpy4_f64(Py_ssize_t n, const double* a, const double** x, const double* shift,
+                        const double* s, double* v)
     void creg_dot4_f64(Py_ssize_t n, const double** x, const double* shift, const double* v,
                        double* out)
     void creg_rows_dot_f64(Py_ssize_t m, Py_ssize_t p, const double* x, Py_ssize_t stride,
@@ -17,6 +19,8 @@ cdef extern from "leaves.h" nogil:
                             const double* shift, const double* q, double* out)
     void creg_rows_square_f64(Py_ssize_t m, Py_ssize_t p, const double* x, Py_ssize_t stride,
                               const double* shift, const double* a, const double* s, double* out)
+    void creg_axpy4_f32(Py_ssize_t n, const double* a, const float** x, const double* shift,
+                        const double* s, double* v)
     void creg_dot4_f32(Py_ssize_t n, const float** x, const double* shift, const double* v,
                        double* out)
     void creg_rows_dot_f32(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,

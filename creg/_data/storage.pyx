@@ -247,6 +247,26 @@ cdef class Storage:
             begin += ROW_BLOCK
         return total
 
+    cdef void axpy4(self, const Py_ssize_t* columns, const double* a, const double* shift,
+                    const double* s, double* v) noexcept nogil:
+        """axpy(j, a[k], shift[j], s, v) for k < 4, j = columns[k]."""
+        cdef Py_ssize_t k, j
+        cdef const double* x64[4]
+        cdef const float* x32[4]
+        cdef double four[4]
+        for k in range(4):
+            j = columns[k]
+            four[k] = shift[j]
+            x64[k] = (<const double*> self.values) + j * self.stride
+            x32[k] = (<const float*> self.values) + j * self.stride
+        if self.layout != DENSE_COLUMNS:
+            for k in range(4):
+                self.axpy(columns[k], a[k], four[k], s, v)
+        elif self.element == F64_I32:
+            leaves.creg_axpy4_f64(self.n_samples, a, x64, four, s, v)
+        else:
+            leaves.creg_axpy4_f32(self.n_samples, a, x32, four, s, v)
+
     cdef void axpy_across(self, Py_ssize_t j, double a, double shift, const double* s,
                           double* v) noexcept nogil:
         """axpy(j, a, shift, s, v) of dense rows."""
