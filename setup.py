@@ -30,7 +30,7 @@ else:
 
 
 SHARED = ("leaves", "lanes", "tiles")
-OWN = {"triangular": ("cholesky",)}
+OWN = {"matrices": ("matrices",)}
 
 
 def extension(source: Path) -> Extension:

@@ -2,7 +2,7 @@
 
     G_AA + diag(rho_A) = L L'
 
-Appending a block costs a triangular solve and a small Cholesky factorisation with a pivot test.
+Appending a block costs a matrices solve and a small Cholesky factorisation with a pivot test.
 Deleting k rows and columns adds l_1 l_1' + ... + l_k l_k' to what follows them, the l those columns
 of L: k Givens rotations for each later column, done for all k in one pass over L.
 Gill, Golub, Murray & Saunders, "Methods for modifying matrix factorizations" (Math. Comp. 28,
@@ -15,7 +15,7 @@ from libc.string cimport memset
 import numpy as np
 
 from creg._data cimport leaves
-from creg._lasso cimport triangular
+from creg._lasso cimport matrices
 
 cdef enum:
     PANEL = 32   # columns whose rotations are found before they go over the rows below
@@ -79,8 +79,8 @@ cdef class Factor:
         cdef double* row
         for j in range(k):
             self.column[j] = corner[j * k + j]
-        triangular.solve_lines(k, self.length, self.block, k, self.L, self.capacity)
-        triangular.add_outer(k, self.length, -1.0, self.block, k, corner, k)
+        matrices.solve_lines(k, self.length, self.block, k, self.L, self.capacity)
+        matrices.add_outer(k, self.length, -1.0, self.block, k, corner, k)
         for j in range(k):
             pivot = corner[j * k + j]
             accepted[j] = pivot > tolerance * self.column[j]
@@ -240,7 +240,7 @@ cdef class Factor:
             for i in range(self.size):
                 full[i] = x[i]
             self._spread(full)
-        triangular.solve(self.length, self.L, self.capacity, full)
+        matrices.solve(self.length, self.L, self.capacity, full)
         if gaps:
             for i in range(self.size):
                 x[i] = full[self.slot[i]]
@@ -250,7 +250,7 @@ cdef class Factor:
         cdef Py_ssize_t j, n = self.size, ld = self.capacity
         for j in range(n):
             self.column[j] = self.L[j * ld + j]
-        if not triangular.factorise(n, self.L, ld):
+        if not matrices.factorise(n, self.L, ld):
             return False
         for j in range(n):
             if not self.L[j * ld + j] * self.L[j * ld + j] > tolerance * self.column[j]:

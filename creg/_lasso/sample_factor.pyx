@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg.cython_blas cimport dgemv
 
 from creg._data cimport leaves
-from creg._lasso cimport triangular
+from creg._lasso cimport matrices
 from creg._lasso.working_gram cimport WorkingGram
 
 cdef enum:
@@ -74,7 +74,7 @@ cdef class SampleFactor:
             norms += self.gram.square_of(rows[i])
         memset(self.v, 0, n * sizeof(double))
         self.gram.add_columns(rows, x, count, self.v)
-        triangular.solve(n, self.L, n, self.v)
+        matrices.solve(n, self.L, n, self.v)
         dgemv(&TRANSPOSED, &n, &size, &ONE, self.gram.columns, &n, self.v, &one, &NOUGHT,
               self.product, &one)
         for i in range(count):
@@ -120,7 +120,7 @@ cdef class SampleFactor:
             memcpy(self.L, self.M, n * n * sizeof(double))
             for i in range(n):
                 self.L[i * n + i] += l2
-            definite = triangular.factorise(n, self.L, n)
+            definite = matrices.factorise(n, self.L, n)
             self.l2 = l2 if definite else -1.0
         return definite
 
@@ -132,7 +132,7 @@ cdef class SampleFactor:
         cdef const double* z
         for k in range(self.gram.size + 1):
             if filled == WIDTH or (filled and k == self.gram.size):
-                triangular.add_outer(n, filled, sign, self.block, n, self.M, n)
+                matrices.add_outer(n, filled, sign, self.block, n, self.M, n)
                 filled = 0
             if k == self.gram.size or self.member[k] != which:
                 continue

@@ -54,7 +54,7 @@ cdef class WorkingGram:
                              Py_ssize_t count) noexcept nogil
     cdef void _insert(self, Py_ssize_t count) noexcept nogil
     cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil
-    cdef void _store(self, Py_ssize_t count) noexcept nogil
+    cdef void _store(self, Py_ssize_t count, Py_ssize_t line, Py_ssize_t step) noexcept nogil
     cdef void _add_through_columns(self, const Py_ssize_t* rows, const double* a,
                                    Py_ssize_t count, double* out) noexcept nogil
     cdef void add_columns(self, const Py_ssize_t* rows, const double* a, Py_ssize_t count,

@@ -18,10 +18,11 @@ from libc.string cimport memset
 
 import numpy as np
 
-from scipy.linalg.cython_blas cimport dgemm, dgemv
+from scipy.linalg.cython_blas cimport dgemv
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
+from creg._lasso cimport matrices
 from creg._lasso.signals cimport Signals
 
 from creg._data.threads import parallel, pieces
@@ -35,10 +36,8 @@ cdef enum:
 cdef double PRODUCT_WORK = 1e7  # multiplications from which a product is large
 cdef double DENSE_GAIN = 8.0  # a stored entry of a sparse column costs so many of a line of G
 
-cdef char PLAIN = b"N"
 cdef char TRANSPOSED = b"T"
 cdef double ONE = 1.0
-cdef double NOUGHT = 0.0
 
 
 cdef class WorkingGram:
@@ -217,7 +216,7 @@ cdef class WorkingGram:
         else:
             with gil:
                 self._multiply_in_parts(rows, count)
-        self._store(count)
+        self._store(count, 1, count)
 
     cdef _multiply_in_parts(self, Py_ssize_t rows, Py_ssize_t count):
         parallel([partial(self._multiply_part, *part, count)
@@ -229,12 +228,10 @@ cdef class WorkingGram:
 
     cdef void _multiply_rows(self, Py_ssize_t start, Py_ssize_t stop,
                              Py_ssize_t count) noexcept nogil:
-        """These rows of Z_W'Z_new."""
-        cdef int rows = <int> (stop - start), width = <int> count
-        cdef int depth = <int> self.view.n_samples, height = <int> (self.size + count)
-        dgemm(&TRANSPOSED, &PLAIN, &rows, &width, &depth, &ONE,
-              self.columns + start * depth, &depth, self.columns + self.size * depth, &depth,
-              &NOUGHT, self.block + start, &height)
+        """These columns of Z_new'Z_W."""
+        cdef Py_ssize_t n = self.view.n_samples
+        matrices.cross_products(count, stop - start, n, self.columns + self.size * n,
+                                self.columns + start * n, n, self.block + start * count)
 
     cdef void _insert(self, Py_ssize_t count) noexcept nogil:
         """Sparse X: the entries of the new columns into the rows, then their lines of G."""
@@ -258,7 +255,7 @@ cdef class WorkingGram:
             return
         for k in range(count):
             self._scatter(self.size + k, size, self.block + k * size)
-        self._store(count)
+        self._store(count, size, 1)
 
     cdef void _scatter(self, Py_ssize_t k, Py_ssize_t size, double* out) noexcept nogil:
         """out[i] = G_ki, i < size, from the rows of the working set's entries."""
@@ -277,18 +274,19 @@ cdef class WorkingGram:
                     out[self.chunk_feature[at]] += x * self.chunk_value[at]
                 chunk, filled = self.chunk_next[chunk], CHUNK
 
-    cdef void _store(self, Py_ssize_t count) noexcept nogil:
-        """The products into both triangles of G."""
-        cdef Py_ssize_t k, i, size = self.size + count, m = self.capacity
+    cdef void _store(self, Py_ssize_t count, Py_ssize_t line, Py_ssize_t step) noexcept nogil:
+        """The products, those of a new feature a `step` apart in its `line`, into both triangles
+        of G."""
+        cdef Py_ssize_t k, i, at, m = self.capacity
         cdef double* G = self.G
         cdef const double* row
         for k in range(count):
-            row = self.block + k * size
-            for i in range(self.size + k + 1):
-                G[(self.size + k) * m + i] = row[i]
-        for i in range(size):
+            row, at = self.block + k * line, self.size + k
+            for i in range(at + 1):
+                G[at * m + i] = row[i * step]
+        for i in range(self.size + count):
             for k in range(max(0, i - self.size), count):
-                G[i * m + self.size + k] = self.block[k * size + i]
+                G[i * m + self.size + k] = self.block[k * line + i * step]
 
     cdef const double* row(self, Py_ssize_t k) noexcept nogil:
         """G_k, (size,): good until the next is asked for."""

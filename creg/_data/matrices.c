@@ -1,4 +1,4 @@
-#include "cholesky.h"
+#include "matrices.h"
 
 #include <math.h>
 
@@ -12,6 +12,7 @@ enum {
     ROWS = 3 * LINES,  /* rows of a tile, in three vectors */
     PANEL = 128,       /* columns that are worked on at once */
     NEAR = 256,        /* rows of a panel that stay in the second cache */
+    DEPTH = 256,       /* rows of columns whose products are taken at once */
     AHEAD = 2          /* tiles whose rows of B are asked for before they are needed */
 };
 
@@ -34,11 +35,12 @@ INLINE struct lanes lanes_of(ptrdiff_t rows)
     return lanes;
 }
 
-/* C -= A B' for `rows` (at most 8 `vectors`) by `columns`; then, where D is given, C := C D'^-1
- * with 1 / D_cc in the diagonal of D, every column of it LINES long. */
+/* C -= A B' for `rows` (at most 8 `vectors`) by `columns`, B_ce at c b_step + e b_pitch; then,
+ * where D is given, C := C D'^-1 with 1 / D_cc in the diagonal of D, every column of it LINES
+ * long. */
 INLINE void tile(int vectors, int columns, ptrdiff_t rows, ptrdiff_t k, const double *A,
-                 ptrdiff_t a_pitch, const double *B, ptrdiff_t b_pitch, double *C,
-                 ptrdiff_t c_pitch, const double *D)
+                 ptrdiff_t a_pitch, const double *B, ptrdiff_t b_step, ptrdiff_t b_pitch,
+                 double *C, ptrdiff_t c_pitch, const double *D)
 {
     const struct lanes lanes = lanes_of(rows);
     __m512d sum[LINES][3];
@@ -54,12 +56,12 @@ INLINE void tile(int vectors, int columns, ptrdiff_t rows, ptrdiff_t k, const do
             a[v] = _mm512_maskz_loadu_pd(lanes.at[v], A + 8 * v);
 #pragma GCC unroll 8
         for (int c = 0; c < columns; c++) {
-            const __m512d b = _mm512_set1_pd(B[c]);
+            const __m512d b = _mm512_set1_pd(B[c * b_step]);
 #pragma GCC unroll 3
             for (int v = 0; v < vectors; v++)
                 sum[c][v] = _mm512_fnmadd_pd(a[v], b, sum[c][v]);
         }
-        if (D == NULL)
+        if (D == NULL && b_step == 1)
             __builtin_prefetch(B + AHEAD * LINES);
         A += a_pitch;
         B += b_pitch;
@@ -89,7 +91,13 @@ INLINE void tile(int vectors, int columns, ptrdiff_t rows, ptrdiff_t k, const do
                                              ptrdiff_t b_pitch, double *C, ptrdiff_t c_pitch,    \
                                              const double *D)                                    \
     {                                                                                            \
-        tile(V, N, rows, k, A, a_pitch, B, b_pitch, C, c_pitch, D);                              \
+        tile(V, N, rows, k, A, a_pitch, B, 1, b_pitch, C, c_pitch, D);                           \
+    }                                                                                            \
+    WITH_512_BITS static void across_##V##_##N(ptrdiff_t rows, ptrdiff_t k, const double *A,     \
+                                               ptrdiff_t a_pitch, const double *B,               \
+                                               ptrdiff_t b_step, double *C, ptrdiff_t c_pitch)   \
+    {                                                                                            \
+        tile(V, N, rows, k, A, a_pitch, B, b_step, 1, C, c_pitch, NULL);                         \
     }
 #define DEFINE_TILES(N) DEFINE_TILE(1, N) DEFINE_TILE(2, N) DEFINE_TILE(3, N)
 DEFINE_TILES(1)
@@ -103,10 +111,14 @@ DEFINE_TILES(8)
 
 typedef void (*tile_function)(ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t, const double *,
                               ptrdiff_t, double *, ptrdiff_t, const double *);
-#define BY_VECTORS(N) {tile_1_##N, tile_2_##N, tile_3_##N}
-static const tile_function tiles[LINES][3] = {BY_VECTORS(1), BY_VECTORS(2), BY_VECTORS(3),
-                                              BY_VECTORS(4), BY_VECTORS(5), BY_VECTORS(6),
-                                              BY_VECTORS(7), BY_VECTORS(8)};
+typedef void (*across_function)(ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t, const double *,
+                                ptrdiff_t, double *, ptrdiff_t);
+#define BY_VECTORS(NAME, N) {NAME##_1_##N, NAME##_2_##N, NAME##_3_##N}
+#define BY_COLUMNS(NAME)                                                                         \
+    {BY_VECTORS(NAME, 1), BY_VECTORS(NAME, 2), BY_VECTORS(NAME, 3), BY_VECTORS(NAME, 4),         \
+     BY_VECTORS(NAME, 5), BY_VECTORS(NAME, 6), BY_VECTORS(NAME, 7), BY_VECTORS(NAME, 8)}
+static const tile_function tiles[LINES][3] = BY_COLUMNS(tile);
+static const across_function tiles_across[LINES][3] = BY_COLUMNS(across);
 
 static inline tile_function tile_for(ptrdiff_t rows, ptrdiff_t columns)
 {
@@ -268,6 +280,46 @@ void creg_add_outer(ptrdiff_t n, ptrdiff_t k, double sign, const double *A, ptrd
     }
 }
 
+/* Rows of up to ROWS columns of A, k of them, one after the other and with the sign changed. */
+WITH_512_BITS static void pack_rows(ptrdiff_t k, ptrdiff_t columns, const double *A,
+                                    ptrdiff_t a_pitch, double *packed)
+{
+    for (ptrdiff_t c = 0; c < columns; c += LINES)
+        for (ptrdiff_t e = 0; e < k; e += LINES) {
+            const __mmask8 lanes = lanes_of(k - e).at[0];
+            __m512d v[LINES];
+            for (int q = 0; q < LINES; q++)
+                v[q] = c + q < columns
+                           ? -_mm512_maskz_loadu_pd(lanes, A + (c + q) * a_pitch + e)
+                           : _mm512_setzero_pd();
+            TRANSPOSE(v)
+            for (int q = 0; q < LINES; q++)
+                _mm512_store_pd(packed + (e + q) * ROWS + c, v[q]);
+        }
+}
+
+WITH_512_BITS void creg_cross_products(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const double *A,
+                                       const double *B, ptrdiff_t pitch, double *out)
+{
+    double packed[DEPTH * ROWS] __attribute__((aligned(64)));
+    memset(out, 0, m * n * sizeof(double));
+    for (ptrdiff_t e = 0; e < k; e += DEPTH) {
+        const ptrdiff_t depth = SMALLER(k - e, DEPTH);
+        for (ptrdiff_t start = 0; start < n; start += NEAR / 4) {
+            const ptrdiff_t stop = SMALLER(n, start + NEAR / 4);
+            for (ptrdiff_t i = 0; i < m; i += ROWS) {
+                const ptrdiff_t rows = SMALLER(m - i, ROWS);
+                pack_rows(depth, rows, A + i * pitch + e, pitch, packed);
+                for (ptrdiff_t j = start; j < stop; j += LINES) {
+                    const ptrdiff_t columns = SMALLER(stop - j, LINES);
+                    tiles_across[columns - 1][(rows - 1) / 8](
+                        rows, depth, packed, ROWS, B + j * pitch + e, pitch, out + i + j * m, m);
+                }
+            }
+        }
+    }
+}
+
 /* A block of `columns` columns of L: its triangle, and the inverses of its diagonal. */
 struct block {
     __m512d column[LINES], inverse;
@@ -398,6 +450,17 @@ void creg_add_outer(ptrdiff_t n, ptrdiff_t k, double sign, const double *A, ptrd
         for (ptrdiff_t j = 0; j < n; j++)
             for (ptrdiff_t i = j; i < n; i++)
                 C[j * pitch + i] += sign * A[e * a_pitch + i] * A[e * a_pitch + j];
+}
+
+void creg_cross_products(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const double *A, const double *B,
+                         ptrdiff_t pitch, double *out)
+{
+    for (ptrdiff_t j = 0; j < n; j++)
+        for (ptrdiff_t i = 0; i < m; i++) {
+            out[i + j * m] = 0;
+            for (ptrdiff_t e = 0; e < k; e++)
+                out[i + j * m] += A[i * pitch + e] * B[j * pitch + e];
+        }
 }
 
 void creg_solve(ptrdiff_t n, const double *L, ptrdiff_t pitch, double *x)

@@ -1,9 +1,9 @@
-"""Cholesky factors and systems with them, against extended precision."""
+"""Products, Cholesky factors and systems with them, against extended precision."""
 
 import numpy as np
 import pytest
 
-from creg._lasso.triangular import factorised
+from creg._lasso.matrices import crossed, factorised
 
 SIZES = [1, 2, 7, 8, 9, 23, 24, 25, 62, 127, 128, 129, 257, 400]
 
@@ -63,3 +63,22 @@ def test_a_row_of_zeros_gives_zeros() -> None:
     np.testing.assert_array_equal(A, np.eye(40))
     np.testing.assert_array_equal(B, [[0.0] * 40, [1.0] * 40])
     np.testing.assert_array_equal(x, np.arange(40.0))
+
+
+@pytest.mark.parametrize("k", [1, 7, 8, 62, 255, 256, 257, 600])
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (1, 30), (3, 7), (24, 8), (25, 65), (40, 130)])
+def test_products_of_columns(m, n, k) -> None:
+    rng = np.random.default_rng(k)
+    A, B = (np.asfortranarray(rng.standard_normal((k, columns))) for columns in (m, n))
+    out = np.full((m, n), np.nan, order="F")
+    crossed(A, B, out)
+    exact = A.T.astype(np.longdouble) @ B.astype(np.longdouble)
+    bound = 2e-16 * (8 + k / 8) * (abs(A.T) @ abs(B))
+    assert np.all(abs(out - exact) <= bound)
+
+
+def test_a_product_with_itself_is_symmetric() -> None:
+    A = np.asfortranarray(np.random.default_rng(0).standard_normal((300, 50)))
+    out = np.empty((50, 50), order="F")
+    crossed(A, A, out)
+    np.testing.assert_array_equal(out, out.T)

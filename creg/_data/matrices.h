@@ -1,7 +1,7 @@
-/* Cholesky factors in register tiles of 512 bits; all matrices are column-major. Only where
- * creg_tiles_pay(). */
-#ifndef CREG_CHOLESKY_H
-#define CREG_CHOLESKY_H
+/* Products, Cholesky factors and systems in register tiles of 512 bits; all matrices are
+ * column-major. Only where creg_tiles_pay(). */
+#ifndef CREG_MATRICES_H
+#define CREG_MATRICES_H
 
 #include <stddef.h>
 
@@ -16,6 +16,10 @@ void creg_solve_lines(ptrdiff_t m, ptrdiff_t n, double *B, ptrdiff_t b_pitch, co
  * than 7 entries a column. */
 void creg_add_outer(ptrdiff_t n, ptrdiff_t k, double sign, const double *A, ptrdiff_t a_pitch,
                      double *C, ptrdiff_t pitch);
+
+/* out, m x n without gaps, = A'B for A of k x m and B of k x n. */
+void creg_cross_products(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const double *A, const double *B,
+                         ptrdiff_t pitch, double *out);
 
 /* x, of n, := (L L')^-1 x. */
 void creg_solve(ptrdiff_t n, const double *L, ptrdiff_t pitch, double *x);
