@@ -46,6 +46,7 @@ cdef class Certifier:
     cdef double _certify_one_sided(self) except *
     cdef double gap(self, bint with_rounding, double moved) noexcept nogil
     cdef _back_to_primal(self)
+    cdef double rounding_of(self, double gap) noexcept nogil
     cdef int correlate_candidates(self, double tolerance) except -1 nogil
     cdef void consider_all(self) noexcept nogil
     cdef bint correlations_suffice(self, double tolerance) noexcept nogil

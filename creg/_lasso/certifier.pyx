@@ -277,6 +277,10 @@ cdef class Certifier:
         dual.gap += 0.5 * moved * moved * (1.0 + 16.0 * EPS)
         return dual.gap
 
+    cdef double rounding_of(self, double gap) noexcept nogil:
+        """What of the last gap stands for rounding: no more solves will lower that."""
+        return 0.0 if self.n_one_sided else gap - self.gap(False, 0.0)
+
     cdef int correlate_candidates(self, double tolerance) except -1 nogil:
         """<z_j, r> of every candidate; with references, of those that may violate.
 

@@ -160,10 +160,10 @@ cdef class WorkingSetSolver(Certifier):
                 self.target, self.stalls = max(0.8 * tolerance, 0.05 * gap), 0
             elif self.target > 0.8 * tolerance:
                 self.target = 0.8 * tolerance
-            elif self.status == MAX_ITER:
+            elif self.status == MAX_ITER and self.rounding_of(gap) <= tolerance:
                 continue
             elif self.status == STALLED or self.stalls >= MOST_STALLS:
-                if self.pivoting is None or self.descending:
+                if self.pivoting is None or self.descending or self.rounding_of(gap) > tolerance:
                     return self._end(STALLED, gap)
                 self._begin_descending()
                 self.stalls = 0

@@ -149,3 +149,16 @@ def test_any_scale_of_the_data_gives_the_same_path(solver) -> None:
             if solver == "auto":
                 np.testing.assert_allclose(one.values, two.values * (a / b), rtol=1e-8)
                 assert one.n_iter == two.n_iter
+
+
+@pytest.mark.parametrize(("pivoting", "gram"), WAYS)
+@pytest.mark.parametrize("tol", [1e-15, 1e-17, 0.0])
+def test_a_gap_that_is_rounding_ends_the_search(tol, pivoting, gram) -> None:
+    """No budget is spent on what sums of this length cannot resolve."""
+    kernel = random_kernel(3, 400, 60)
+    solver = kernel.solver(pivoting=pivoting, gram=gram)
+    l1 = 0.1 * kernel.l1_max
+    gap, n_iter, status = solver.solve(l1, 0.0, l1, tol, 1_000_000)
+    assert status == 2
+    assert tol < gap < 1e-12
+    assert n_iter <= 5000
