@@ -30,7 +30,7 @@ else:
 
 
 SHARED = ("leaves", "lanes", "tiles")
-OWN = {"triangular": ("cholesky",)}
+OWN = {"single": ("misfit",), "triangular": ("cholesky",)}
 
 
 def extension(source: Path) -> Extension:
