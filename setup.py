@@ -30,7 +30,7 @@ else:
 
 
 SHARED = ("leaves", "lanes", "tiles")
-OWN = {"matrices": ("matrices",)}
+OWN = {"matrices": ("matrices",), "single": ("misfit",)}
 
 
 def extension(source: Path) -> Extension:

@@ -240,7 +240,7 @@ cdef class Blocks:
         cdef tiles.Region following
         self.bound(after, min(self.step, stop - after), &box)
         following = tiles.region_of(self.storage, &box)
-        tiles.creg_tile_gram_f64(length, self.pitch, buffer, out, &following)
+        tiles.creg_tile_gram_f64(length, 0, self.pitch, buffer, out, &following)
 
     cdef void add_rows(self, Py_ssize_t start, Py_ssize_t length, const double* ones,
                        double* sums, double* out) noexcept nogil:

@@ -13,11 +13,6 @@ enum {
 #if defined(__GNUC__)
 #define PREFETCH(at) __builtin_prefetch(at)
 
-static inline __attribute__((always_inline)) double fold(wide t)
-{
-    return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
-}
-
 static inline __attribute__((always_inline)) wide squared(wide t)
 {
     return t * t;

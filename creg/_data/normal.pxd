@@ -19,6 +19,7 @@ cdef class NormalProduct:
     cdef readonly int width
     cdef bint fused                # one pass, or its two halves apart
     cdef bint apart
+    cdef bint paired
     cdef int n_parts
     cdef const double[::1] _m, _f, _o, _b, _shift
     cdef const double* m           # over the size: multipliers, and what centring subtracts
@@ -40,6 +41,7 @@ cdef class NormalProduct:
     cdef void part(self, int k) noexcept nogil
     cdef void prepare(self, Job* job, const double* a, double* into) noexcept nogil
     cdef void fused_pass(self, const double* c, double* total, double* square) noexcept nogil
+    cdef void paired_pass(self, const double* d, double* q, double* square) noexcept nogil
     cdef void two_passes(self, const double* c, double* q, double* total,
                          double* square) noexcept nogil
     cdef void weigh(self, const double* c, double* w, double* total,

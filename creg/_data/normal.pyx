@@ -15,14 +15,14 @@ Sums run over a partition that does not depend on the number of threads.
 from contextlib import contextmanager
 
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
 from creg._data.passes cimport (
-    FUSED, GATHER, PARTS, SCATTER, UPDATE, WIDTH, Job, Kind, sparse_pass,
+    FUSED, GATHER, PAIRED, PARTS, SCATTER, UPDATE, WIDTH, Job, Kind, sparse_pass,
 )
 from creg._data.storage cimport F32_I32, F64_I32, F64_I64, Storage
 
@@ -103,6 +103,10 @@ cdef class NormalProduct:
         self.a = np.empty(self.size * self.width)
         self.into = np.empty((self.n_parts, other * self.width))
         self.apart = self.fused and is_sparse and self.size * self.width > CACHED
+        self.paired = self.apart and self.width == 1 and not self.shifted
+        if self.paired:
+            self.apart = False
+            self.into = np.empty((self.n_parts, 2 * self.size))
         self.between = np.empty(self.across * self.width if self.apart else 0)
 
     def product(self, d):
@@ -197,6 +201,11 @@ cdef class NormalProduct:
         cdef double c[WIDTH]
         cdef double total[WIDTH]
         cdef const double* into = &self.into[0, 0] if self.fused else q
+        if self.paired:
+            self.paired_pass(d, q, square)
+            if D != NULL:
+                _add_multiple(self.size, 1, D, d, q)
+            return
         _expand(self.size, self.width, self.m, self.o, d, &self.a[0], c)
         if self.fused:
             self.fused_pass(c, total, square)
@@ -235,6 +244,21 @@ cdef class NormalProduct:
             for k in range(self.n_parts):
                 total[i] += self.jobs[k].total[i]
                 square[i] += self.jobs[k].square[i]
+
+    cdef void paired_pass(self, const double* d, double* q, double* square) noexcept nogil:
+        cdef int k
+        cdef double c = _pair(self.size, self.m, self.o, d, &self.into[0, 0]), total = 0
+        for k in range(1, self.n_parts):
+            memcpy(&self.into[k, 0], &self.into[0, 0], 2 * self.size * sizeof(double))
+        for k in range(self.n_parts):
+            self.prepare(&self.jobs[k], &self.into[k, 0], &self.into[k, 1])
+            self.jobs[k].c[0] = c
+        self.run(PAIRED, self.n_parts)
+        square[0] = 0
+        for k in range(self.n_parts):
+            total += self.jobs[k].total[0]
+            square[0] += self.jobs[k].square[0]
+        _unpair(self, total, q)
 
     cdef void two_passes(self, const double* c, double* q, double* total,
                          double* square) noexcept nogil:
@@ -357,6 +381,40 @@ cdef void _expand(Py_ssize_t size, int T, const double* m, const double* o, cons
         for k in range(T):
             a[j * T + k] = m[j] * d[j * T + k]
             c[k] += a[j * T + k] * (o[j] if o != NULL else 1.0)
+
+
+cdef double _pair(Py_ssize_t size, const double* m, const double* o, const double* d,
+                  double* pairs) noexcept nogil:
+    """Pairs of a_j and 0, and c, in the same sense."""
+    cdef double[4] c
+    cdef Py_ssize_t j = 0
+    cdef int i
+    for i in range(4):
+        c[i] = 0
+    while j + 4 <= size:
+        for i in range(4):
+            pairs[2 * i] = m[j + i] * d[j + i]
+            pairs[2 * i + 1] = 0
+            c[i] += pairs[2 * i] * (o[j + i] if o != NULL else 1.0)
+        pairs += 8
+        j += 4
+    for i in range(<int> (size - j)):
+        pairs[2 * i] = m[j + i] * d[j + i]
+        pairs[2 * i + 1] = 0
+        c[i] += pairs[2 * i] * (o[j + i] if o != NULL else 1.0)
+    return (c[0] + c[1]) + (c[2] + c[3])
+
+
+cdef void _unpair(NormalProduct self, double total, double* q) noexcept nogil:
+    """The same for what all parts have added to their pairs."""
+    cdef Py_ssize_t j
+    cdef int k
+    cdef double w
+    for j in range(self.size):
+        w = self.into[0, 2 * j + 1]
+        for k in range(1, self.n_parts):
+            w += self.into[k, 2 * j + 1]
+        q[j] = self.m[j] * (w - (self.o[j] if self.o != NULL else 1.0) * total)
 
 
 cdef void _contract(NormalProduct self, const double* w, const double* total,

@@ -10,6 +10,7 @@ cdef enum Kind:
     FUSED                # into += f t line, t = line'a - b c
     SCATTER              # into += line a_line
     GATHER               # into_line = line'a
+    PAIRED               # FUSED, a and into side by side: line after line finds both in one place
     UPDATE               # a part of the vectors' own work: see Work
 
 cdef struct Job:
@@ -39,22 +40,61 @@ cdef inline void sparse_pass(const Value* x, const Index* at, const Index* ends,
     if kind == FUSED:
         if job.width == 1 and job.shift == NULL and job.lift == NULL:
             if job.f == NULL and job.b == NULL:
-                _fused_one(x, at, ends, job, True)
+                _fused_one(x, at, ends, job, True, 1)
             else:
-                _fused_one(x, at, ends, job, False)
+                _fused_one(x, at, ends, job, False, 1)
         else:
             _fused(x, at, ends, job)
+    elif kind == PAIRED:
+        _fused_one(x, at, ends, job, False, 2)
     elif kind == SCATTER:
         _scatter(x, at, ends, job)
     else:
         _gather(x, at, ends, job)
 
 
+cdef inline double _inner(const Value* x, const Index* at, Py_ssize_t k, Py_ssize_t stop,
+                          const double* a, Py_ssize_t apart) noexcept nogil:
+    """sum_k x_k a_at(k), entries of the vector so far apart."""
+    cdef double t = 0, u = 0, v = 0, w = 0
+    while k + 4 <= stop:
+        t += x[k] * a[apart * at[k]]
+        u += x[k + 1] * a[apart * at[k + 1]]
+        v += x[k + 2] * a[apart * at[k + 2]]
+        w += x[k + 3] * a[apart * at[k + 3]]
+        k += 4
+    while k < stop:
+        t += x[k] * a[apart * at[k]]
+        k += 1
+    return (t + v) + (u + w)
+
+
+cdef inline void _add_line(const Value* x, const Index* at, Py_ssize_t k, Py_ssize_t stop,
+                           double t, double* into, Py_ssize_t apart) noexcept nogil:
+    """into_at(k) += t x_k; no place comes twice, so that four sums need not wait for stores."""
+    cdef double* p0
+    cdef double* p1
+    cdef double* p2
+    cdef double* p3
+    cdef double t0, t1, t2, t3
+    while k + 4 <= stop:
+        p0, p1 = into + apart * at[k], into + apart * at[k + 1]
+        p2, p3 = into + apart * at[k + 2], into + apart * at[k + 3]
+        t0, t1 = p0[0] + t * x[k], p1[0] + t * x[k + 1]
+        t2, t3 = p2[0] + t * x[k + 2], p3[0] + t * x[k + 3]
+        p0[0], p1[0], p2[0], p3[0] = t0, t1, t2, t3
+        k += 4
+    while k < stop:
+        into[apart * at[k]] += t * x[k]
+        k += 1
+
+
 cdef inline void _fused_one(const Value* x, const Index* at, const Index* ends, Job* job,
-                            bint plain) noexcept nogil:
-    """One vector; `plain`: f = b = 1, known when this is compiled."""
+                            bint plain, Py_ssize_t apart) noexcept nogil:
+    """One vector; `plain`: f = b = 1, known when this is compiled, as is how far entries of the
+    vectors are apart."""
     cdef Py_ssize_t line, k, stop
-    cdef double t, u, f, b, c = job.c[0], total = 0, square = 0
+    cdef double t, f, b, c = job.c[0], total = 0, square = 0
     cdef const double* a = job.a
     cdef double* into = job.into
     for line in range(job.start, job.stop):
@@ -63,19 +103,11 @@ cdef inline void _fused_one(const Value* x, const Index* at, const Index* ends, 
             continue
         b = 1.0 if plain or job.b == NULL else job.b[line]
         k, stop = <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]
-        t, u = -b * c, 0
-        while k + 2 <= stop:
-            t += x[k] * a[at[k]]
-            u += x[k + 1] * a[at[k + 1]]
-            k += 2
-        if k < stop:
-            t += x[k] * a[at[k]]
-        t += u
+        t = _inner(x, at, k, stop, a, apart) - b * c
         square += f * t * t
         t *= f
         total += b * t
-        for k in range(<Py_ssize_t> ends[line], stop):
-            into[at[k]] += x[k] * t
+        _add_line(x, at, k, stop, t, into, apart)
     job.total[0], job.square[0] = total, square
 
 
@@ -127,30 +159,12 @@ cdef inline void _scatter(const Value* x, const Index* at, const Index* ends,
     for line in range(job.start, job.stop):
         a = job.a + T * line
         if T == 1 and job.shift == NULL and job.lift == NULL:
-            v = a[0]
-            for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
-                into[at[k]] += x[k] * v
+            _add_line(x, at, <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1], a[0], into, 1)
             continue
         for k in range(<Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1]):
             v = _entry(job, x[k], line, at[k])
             for i in range(T):
                 into[T * at[k] + i] += v * a[i]
-
-
-cdef inline double _inner(const Value* x, const Index* at, Py_ssize_t k, Py_ssize_t stop,
-                          const double* a) noexcept nogil:
-    """sum_k x_k a_at(k)."""
-    cdef double t = 0, u = 0, v = 0, w = 0
-    while k + 4 <= stop:
-        t += x[k] * a[at[k]]
-        u += x[k + 1] * a[at[k + 1]]
-        v += x[k + 2] * a[at[k + 2]]
-        w += x[k + 3] * a[at[k + 3]]
-        k += 4
-    while k < stop:
-        t += x[k] * a[at[k]]
-        k += 1
-    return (t + v) + (u + w)
 
 
 cdef inline void _gather(const Value* x, const Index* at, const Index* ends,
@@ -161,7 +175,8 @@ cdef inline void _gather(const Value* x, const Index* at, const Index* ends,
     cdef const double* a = job.a
     for line in range(job.start, job.stop):
         if T == 1 and job.shift == NULL and job.lift == NULL:
-            job.into[line] = _inner(x, at, <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1], a)
+            job.into[line] = _inner(x, at, <Py_ssize_t> ends[line], <Py_ssize_t> ends[line + 1], a,
+                                    1)
             continue
         for i in range(T):
             t[i] = 0

@@ -12,19 +12,30 @@ from functools import partial
 
 import numpy as np
 
-from creg._data cimport tiles
+from creg._data cimport leaves, tiles
 from creg._data.design cimport DesignView
 from creg._data.storage cimport DENSE_ROWS, Box, Storage
 
 from creg._data.blocks import aligned_zeros, n_parts, tiles_are_faster
 from creg._data.threads import parallel, pieces, single_blas
 
+cdef extern from "misfit.h" nogil:
+    ctypedef struct Singles "struct creg_singles":
+        const float* x
+        const double* shift
+        Py_ssize_t p, stride, ahead
+
+    void creg_misfit_rows(Py_ssize_t m, const Singles* X, const double* w, const double* y,
+                          const double* s, double* t, double* out)
+    void creg_misfit_columns(Py_ssize_t m, const Singles* X, const double* w, const double* y,
+                             const double* s, double* t, double* out)
+
 cdef enum:
     ROWS = 1024
     TILED = 40_000  # entries of a block of tiles, about
     CHUNK = 128     # rows that are multiplied at once where columns are many
-    TURNED = 16     # columns that are laid side by side at once
     NEAR = 100_000  # entries of X that stay in cache between two uses
+    NEXT = 8        # rows from what is read to what is wanted next
     PARTS = 64      # sums that are added up in the end, at most
 
 
@@ -35,37 +46,48 @@ def single_gram(Storage storage, shift, scale, root, y, bint ones, int n_threads
 
 
 def misfit_products(DesignView view, w, y, int n_threads):
-    """Z'S(y - Zw), (n_features,), and the sum of S(y - Zw), in one read of dense X by rows.
+    """Z'S(y - Zw), (n_features,), and the sum of S(y - Zw), in one read of dense float32 X.
 
     Sums run over a partition that does not depend on the number of threads.
     """
     a = w * view.scale * (np.asarray(view._norm2) > 0)
     offset = np.asarray(view._offset)
+    target = y + float(offset @ a)
     parts = pieces(view.n_samples, PARTS, ROWS)
     sums = np.zeros((len(parts), view.n_features + 1))
-    parallel([partial(_misfit_part, view, a, y, float(offset @ a), sums[k], *part)
+    parallel([partial(_misfit_part, view, a, target, sums[k], *part)
               for k, part in enumerate(parts)], n_threads)
     found = sums.sum(axis=0)
     return view.scale * (found[:-1] - offset * found[-1]) * (np.asarray(view._norm2) > 0), found[-1]
 
 
-def _misfit_part(DesignView view, const double[::1] a, const double[::1] y, double constant,
-                 double[::1] out, Py_ssize_t start, Py_ssize_t stop):
-    cdef Storage X = view.storage
-    cdef Py_ssize_t p = view.n_features, i, m, step = max(64, min(<int> ROWS, NEAR // p))
+def _misfit_part(DesignView view, const double[::1] a, const double[::1] y, double[::1] out,
+                 Py_ssize_t start, Py_ssize_t stop):
+    cdef Storage storage = view.storage
+    cdef Py_ssize_t p = view.n_features, n = view.n_samples, m
+    cdef Py_ssize_t most = max(64, min(<int> ROWS, NEAR // p))
+    cdef Py_ssize_t blocks = max((stop - start + most - 1) // most, 1)  # of about the same length
+    cdef Py_ssize_t step = (stop - start + blocks - 1) // blocks
     cdef double[::1] t = np.empty(step)
+    cdef const double* s
+    cdef bint by_rows = storage.layout == DENSE_ROWS
+    cdef Singles X
+    X.x, X.shift = <const float*> storage.values, &view._shift[0]
+    X.p, X.stride = p, storage.stride
+    X.x += start * (X.stride if by_rows else 1)
     with nogil:
         while start < stop:
             m = min(step, stop - start)
-            memset(&t[0], 0, m * sizeof(double))
-            # takes the place of the rows in a vector from `start` on
-            X.product_rows(start, start + m, &view._shift[0], view._shifted, &a[0], &t[0] - start)
-            for i in range(m):
-                t[i] = y[start + i] - (t[i] - constant)
-                if view.s != NULL:
-                    t[i] *= view.s[start + i]
-                out[p] += t[i]
-            X.add_rows(start, m, &view._shift[0], NULL, &t[0], &out[0])
+            s = view.s + start if view.s != NULL else NULL
+            if by_rows:
+                X.ahead = NEXT * X.stride if start + m + NEXT <= n else 0
+                creg_misfit_rows(m, &X, &a[0], &y[start], s, &t[0], &out[0])
+                X.x += m * X.stride
+            else:
+                X.ahead = m if start + 2 * m <= n else 0
+                creg_misfit_columns(m, &X, &a[0], &y[start], s, &t[0], &out[0])
+                X.x += m
+            out[p] += leaves.creg_sum(m, &t[0])
             start += m
 
 
@@ -74,6 +96,7 @@ cdef class _Single:
     cdef const float[::1] shift, scale, root, y
     cdef bint ones, weighted
     cdef Py_ssize_t width, pitch, step  # rows of a block, each `pitch` entries, at once
+    cdef Py_ssize_t lead                # zeros ahead of a row, where tiles are cut from its end
     cdef bint tiled
     cdef Py_ssize_t chunk
     cdef list stop
@@ -87,6 +110,7 @@ cdef class _Single:
         self.step, self.tiled = ROWS, tiles_are_faster(self.width)
         if self.tiled:
             self.pitch = (self.width + 15) // 16 * 16
+            self.lead = (self.pitch - self.width) // 8 * 8
             self.chunk = max(<Py_ssize_t> CHUNK, TILED // self.pitch // 8 * 8)
             self.step = ROWS if self.chunk == CHUNK else min(ROWS, self.chunk)
         self.stop = []
@@ -104,7 +128,7 @@ cdef class _Single:
         return sums[0]
 
     def add(self, double[:, ::1] out, Py_ssize_t start, Py_ssize_t stop):
-        cdef float[::1] block = aligned_zeros(self.step * self.pitch // 2 + 1).view(np.float32)
+        cdef float[::1] block = aligned_zeros((self.step + 1) * self.pitch // 2).view(np.float32)
         cdef float[::1] part = aligned_zeros(self.pitch * self.pitch // 2 + 1).view(np.float32)
         cdef Py_ssize_t i
         for i in range(start, stop, self.step):
@@ -121,12 +145,9 @@ cdef class _Single:
     cdef void add_block(self, Py_ssize_t start, Py_ssize_t rows, float* block, float* part,
                         double* out) noexcept nogil:
         cdef bint by_rows = self.storage.layout == DENSE_ROWS
-        cdef Py_ssize_t i, j
-        if by_rows:
-            for i in range(rows):
-                self.load_row(start + i, block + i * self.pitch)
-        elif self.tiled:
-            self.load_turned(start, rows, block)
+        cdef Py_ssize_t j
+        if by_rows or self.tiled:
+            self.load_rows(start, rows, block + self.lead)
         else:
             for j in range(self.width):
                 self.load_column(j, start, rows, block + j * rows)
@@ -134,8 +155,7 @@ cdef class _Single:
             self.multiply_tiled(start, rows, block, part)
         else:
             self.multiply(by_rows, rows, block, part)
-        for i in range(self.width):
-            _add(self.width - i, part + i * self.pitch + i, out + i * self.width + i)
+        tiles.creg_add_upper(self.width, part + self.lead * (self.pitch + 1), self.pitch, out)
 
     cdef void multiply(self, bint by_rows, Py_ssize_t rows, float* block,
                        float* part) noexcept nogil:
@@ -157,46 +177,28 @@ cdef class _Single:
         following = tiles.region_of(self.storage, &box)
         memset(part, 0, self.pitch * self.pitch * sizeof(float))
         while done < rows:
-            tiles.creg_tile_gram_f32(min(self.chunk, rows - done), self.pitch,
+            tiles.creg_tile_gram_f32(min(self.chunk, rows - done), self.lead, self.pitch,
                                      block + done * self.pitch, part, &following)
             following.lines = 0
             done += self.chunk
 
-    cdef void load_row(self, Py_ssize_t i, float* out) noexcept nogil:
-        cdef Py_ssize_t p = self.storage.n_features
-        cdef const float* x = (<const float*> self.storage.values) + i * self.storage.stride
-        cdef float root = self.root[i] if self.weighted else 1
-        _row(p, x, &self.shift[0], &self.scale[0], root, out)
-        out[p] = self.y[i] * root
-        if self.ones:
-            out[p + 1] = root
-
-    cdef void load_turned(self, Py_ssize_t start, Py_ssize_t rows, float* out) noexcept nogil:
-        """Rows of the block from columns of X."""
-        cdef Py_ssize_t p = self.storage.n_features, j = 0, i
+    cdef void load_rows(self, Py_ssize_t start, Py_ssize_t rows, float* out) noexcept nogil:
+        cdef Py_ssize_t p = self.storage.n_features, stride = self.storage.stride, i
+        cdef const float* x = <const float*> self.storage.values
+        cdef const float* roots = &self.root[start] if self.weighted else NULL
         cdef float root = 1
-        while j < p:
-            self.turn(j, min(<Py_ssize_t> TURNED, p - j), start, rows, out + j)
-            j += TURNED
+        if self.storage.layout == DENSE_ROWS:
+            tiles.creg_shifted_singles(rows, p, x + start * stride, stride, &self.shift[0],
+                                       &self.scale[0], roots, out, self.pitch)
+        else:
+            tiles.creg_turned_singles(rows, p, x + start, stride, &self.shift[0], &self.scale[0],
+                                      roots, out, self.pitch)
         for i in range(rows):
-            if self.weighted:
-                root = self.root[start + i]
+            if roots != NULL:
+                root = roots[i]
             out[i * self.pitch + p] = self.y[start + i] * root
             if self.ones:
                 out[i * self.pitch + p + 1] = root
-
-    cdef void turn(self, Py_ssize_t first, Py_ssize_t count, Py_ssize_t start, Py_ssize_t rows,
-                   float* out) noexcept nogil:
-        """At most TURNED columns from `first` on, side by side."""
-        cdef Py_ssize_t stride = self.storage.stride, i, j
-        cdef const float* x = (<const float*> self.storage.values) + first * stride + start
-        cdef float root = 1
-        for i in range(rows):
-            if self.weighted:
-                root = self.root[start + i]
-            for j in range(count):
-                out[i * self.pitch + j] = (x[j * stride + i] - self.shift[first + j]) * (
-                    self.scale[first + j] * root)
 
     cdef void load_column(self, Py_ssize_t j, Py_ssize_t start, Py_ssize_t rows,
                           float* out) noexcept nogil:
@@ -217,16 +219,3 @@ cdef class _Single:
         if self.weighted:
             for i in range(rows):
                 out[i] *= self.root[start + i]
-
-
-cdef void _row(Py_ssize_t p, const float* x, const float* shift, const float* scale, float root,
-               float* out) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(p):
-        out[j] = (x[j] - shift[j]) * (scale[j] * root)
-
-
-cdef void _add(Py_ssize_t n, const float* part, double* out) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] += part[i]

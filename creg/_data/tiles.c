@@ -1,6 +1,13 @@
 #include "tiles.h"
 #include "vector.h"
 
+/* (x - shift) factor root over entries start to stop of p lines, in float32 */
+#define TURN_SINGLES(START)                                                                      \
+    for (ptrdiff_t i = (START); i < m; i++)                                                      \
+        for (ptrdiff_t j = 0; j < p; j++)                                                        \
+            out[i * pitch + j] =                                                                 \
+                (x[j * stride + i] - shift[j]) * (factor[j] * (root ? root[i] : 1));
+
 /* (x - shift - line_shift) factor line_factor over entries start to stop of p lines */
 #define TURN_SINGLY(START)                                                                       \
     for (ptrdiff_t i = (START); i < m; i++) {                                                    \
@@ -97,8 +104,8 @@ static inline __attribute__((always_inline)) void fetch(struct ahead *ahead)
     DEFINE_TILE(tile_2_##S, S, SET2, ADD2, STORE2)                                               \
     DEFINE_TILE(tile_3_##S, S, SET3, ADD3, STORE3)                                               \
                                                                                                  \
-    void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t pitch, const of_##S *B, of_##S *out,          \
-                            const struct creg_region *next)                                      \
+    void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t first, ptrdiff_t pitch, const of_##S *B,      \
+                            of_##S *out, const struct creg_region *next)                         \
     {                                                                                            \
         const ptrdiff_t lanes = LANES_##S, vectors = pitch / lanes, panels = (vectors + 2) / 3;  \
         struct ahead ahead = begin(                                                              \
@@ -106,7 +113,7 @@ static inline __attribute__((always_inline)) void fetch(struct ahead *ahead)
         for (ptrdiff_t panel = 0; panel < panels; panel++) {                                     \
             const ptrdiff_t j = panel * vectors / panels * lanes;                                \
             const ptrdiff_t end = (panel + 1) * vectors / panels * lanes;                        \
-            for (ptrdiff_t k = 0; k < end; k += 8) {                                             \
+            for (ptrdiff_t k = first; k < end; k += 8) {                                         \
                 const ptrdiff_t from = k - k % lanes, at = from > j ? from : j;                  \
                 of_##S *to = out + k * pitch + at;                                               \
                 if (end - at == 3 * lanes)                                                       \
@@ -189,6 +196,54 @@ WITH_512_BITS void creg_tile_combinations(ptrdiff_t m, const double *combination
 
 DEFINE_TURNED(f64, double)
 DEFINE_TURNED(f32, float)
+
+typedef int single_places __attribute__((vector_size(64)));
+#define MIX_SINGLES(A, B, ...)                                                                   \
+    (wide)__builtin_shuffle((wide_single)(A), (wide_single)(B), (single_places){__VA_ARGS__})
+
+/* 16 entries of `lines` lines, at most 16: pairs of lines are mixed, then pairs of entries turned */
+static inline __attribute__((always_inline, target("arch=x86-64-v4"))) void
+turn_singles(ptrdiff_t lines, const float *x, ptrdiff_t stride, const float *shift,
+             const float *factor, wide_single root, float *out, ptrdiff_t pitch)
+{
+    wide_single v[16] = {{0}};
+    wide even[8], odd[8];
+    for (int k = 0; k < lines; k++)
+        v[k] = (load_single(x + k * stride) - shift[k]) * (factor[k] * root);
+    for (int k = 0; k < 8; k++) {
+        even[k] = MIX_SINGLES(v[2 * k], v[2 * k + 1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26,
+                              12, 28, 14, 30);
+        odd[k] = MIX_SINGLES(v[2 * k], v[2 * k + 1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27,
+                             13, 29, 15, 31);
+    }
+    TRANSPOSE(even)
+    TRANSPOSE(odd)
+    for (int k = 0; k < 8; k++) {
+        memcpy(out + 2 * k * pitch, even + k, sizeof(wide));
+        memcpy(out + (2 * k + 1) * pitch, odd + k, sizeof(wide));
+    }
+}
+
+WITH_512_BITS void creg_turned_singles(ptrdiff_t m, ptrdiff_t p, const float *x,
+                                       ptrdiff_t stride, const float *shift,
+                                       const float *factor, const float *root, float *out,
+                                       ptrdiff_t pitch)
+{
+    const ptrdiff_t whole = m - m % LANES_f32;
+    const wide_single one = (wide_single){0} + 1;
+    for (ptrdiff_t j = 0; j < p; j += LANES_f32)
+        for (ptrdiff_t i = 0; i < whole; i += LANES_f32) {
+            const float *from = x + j * stride + i;
+            const wide_single weight = root ? load_single(root + i) : one;
+            if (j + LANES_f32 <= p)
+                turn_singles(LANES_f32, from, stride, shift + j, factor + j, weight,
+                             out + i * pitch + j, pitch);
+            else
+                turn_singles(p - j, from, stride, shift + j, factor + j, weight,
+                             out + i * pitch + j, pitch);
+        }
+    TURN_SINGLES(whole)
+}
 #else
 int creg_tiles_pay(void) { return 0; }
 
@@ -205,12 +260,12 @@ void creg_tile_combinations(ptrdiff_t m, const double *left, ptrdiff_t left_pitc
 }
 
 #define DEFINE_GRAM(S, T)                                                                        \
-    void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t pitch, const T *B, T *out,                    \
+    void creg_tile_gram_##S(ptrdiff_t m, ptrdiff_t first, ptrdiff_t pitch, const T *B, T *out,   \
                             const struct creg_region *next)                                      \
     {                                                                                            \
         (void)next;                                                                              \
         for (ptrdiff_t i = 0; i < m; i++)                                                        \
-            for (ptrdiff_t k = 0; k < pitch; k++)                                                \
+            for (ptrdiff_t k = first; k < pitch; k++)                                                \
                 for (ptrdiff_t j = k; j < pitch; j++)                                            \
                     out[k * pitch + j] += B[i * pitch + k] * B[i * pitch + j];                   \
     }
@@ -229,4 +284,31 @@ DEFINE_GRAM(f32, float)
 
 DEFINE_TURNED(f64, double)
 DEFINE_TURNED(f32, float)
+
+void creg_turned_singles(ptrdiff_t m, ptrdiff_t p, const float *x, ptrdiff_t stride,
+                         const float *shift, const float *factor, const float *root, float *out,
+                         ptrdiff_t pitch)
+{
+    TURN_SINGLES(0)
+}
 #endif
+
+CLONED void creg_shifted_singles(ptrdiff_t m, ptrdiff_t p, const float *restrict x,
+                                 ptrdiff_t stride, const float *restrict shift,
+                                 const float *restrict factor, const float *root,
+                                 float *restrict out, ptrdiff_t pitch)
+{
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const float weight = root ? root[i] : 1;
+        for (ptrdiff_t j = 0; j < p; j++)
+            out[i * pitch + j] = (x[i * stride + j] - shift[j]) * (factor[j] * weight);
+    }
+}
+
+CLONED void creg_add_upper(ptrdiff_t size, const float *restrict part, ptrdiff_t pitch,
+                           double *restrict out)
+{
+    for (ptrdiff_t i = 0; i < size; i++)
+        for (ptrdiff_t j = i; j < size; j++)
+            out[i * size + j] += part[i * pitch + j];
+}

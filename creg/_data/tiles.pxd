@@ -6,16 +6,23 @@ cdef extern from "tiles.h" nogil:
         Py_ssize_t lines, length, stride
 
     bint creg_tiles_pay()
-    void creg_tile_gram_f64(Py_ssize_t m, Py_ssize_t pitch, const double* B, double* out,
-                            const Region* next)
-    void creg_tile_gram_f32(Py_ssize_t m, Py_ssize_t pitch, const float* B, float* out,
-                            const Region* next)
+    void creg_tile_gram_f64(Py_ssize_t m, Py_ssize_t first, Py_ssize_t pitch, const double* B,
+                            double* out, const Region* next)
+    void creg_tile_gram_f32(Py_ssize_t m, Py_ssize_t first, Py_ssize_t pitch, const float* B,
+                            float* out, const Region* next)
     void creg_turned_f64(Py_ssize_t m, Py_ssize_t p, const double* x, Py_ssize_t stride,
                          const double* shift, const double* factor, const double* line_shift,
                          const double* line_factor, double* out, Py_ssize_t pitch)
     void creg_turned_f32(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,
                          const double* shift, const double* factor, const double* line_shift,
                          const double* line_factor, double* out, Py_ssize_t pitch)
+    void creg_turned_singles(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,
+                             const float* shift, const float* factor, const float* root,
+                             float* out, Py_ssize_t pitch)
+    void creg_shifted_singles(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,
+                              const float* shift, const float* factor, const float* root,
+                              float* out, Py_ssize_t pitch)
+    void creg_add_upper(Py_ssize_t size, const float* part, Py_ssize_t pitch, double* out)
     void creg_tile_combinations(Py_ssize_t m, const double* left, Py_ssize_t left_pitch,
                                 Py_ssize_t n, const double* right, Py_ssize_t right_pitch,
                                 double* out, Py_ssize_t out_pitch)

@@ -47,6 +47,11 @@ static inline __attribute__((always_inline)) wide load_f32(const float *x)
     return __builtin_convertvector(v, wide);
 }
 
+static inline __attribute__((always_inline)) double fold(wide t)
+{
+    return ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
+}
+
 #if defined(CREG_CLONES)
 typedef long long places __attribute__((vector_size(64)));
 #define MIX(A, B, ...) __builtin_shuffle(A, B, (places){__VA_ARGS__})

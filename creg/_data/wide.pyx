@@ -307,7 +307,7 @@ cdef class _Wide:
         box.column = start + count
         box.column_stop = min(box.column + self.step, stop)
         following = tiles.region_of(self.storage, &box)
-        tiles.creg_tile_gram_f64(count, self.pitch, block, K, &following)
+        tiles.creg_tile_gram_f64(count, 0, self.pitch, block, K, &following)
 
 
 cdef _project(double[:, ::1] K, const double[::1] q, const double[::1] h, double W):

@@ -148,13 +148,11 @@ class PrimalAt:
 
         def residual(x: Float) -> tuple[Float, Float]:
             W = scales * x
-            if self.rough and system.view.storage.is_row_layout:
+            if self.rough:
                 gradient, self.offset = system.misfit_products(W, Y)
                 return scales * (gradient - self._penalty * W), np.zeros(1)
             R = system.product(W)
             np.subtract(Y, R, out=R)
-            if self.rough and system.view.centred:
-                self.offset = np.average(R, axis=0, weights=system.view.weights)
             right = scales * (system.correlations(R, overwrite=True) - self._penalty * W)
             return right, np.linalg.norm(system.times_root_weights(R), axis=0)
 

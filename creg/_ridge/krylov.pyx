@@ -54,6 +54,7 @@ cdef class ConjugateGradients:
     cdef Py_ssize_t[::1] steps
     cdef unsigned char[::1] running
     cdef bint begun, energy
+    cdef double paid               # for width 1: sum_j D_j d_j^2
     cdef double beta, last, goal   # energy: of the step before, and the norm to stop at
 
     def __init__(self, NormalProduct product, D, B, measure=None, bint energy=False):
@@ -129,9 +130,9 @@ cdef class ConjugateGradients:
         cdef bint moved = False
         if not self.begun:
             self.d[:, :] = self.g
-            self.begun = True
         if T == 1:
             return self.step_alone()
+        self.begun = True
         self.product.apply(&self.d[0, 0], &self.D[0], &self.q[0, 0], &self.curvature[0])
         for j in range(self.size):
             for k in range(T):
@@ -164,14 +165,17 @@ cdef class ConjugateGradients:
 
     cdef bint step_alone(self) noexcept nogil:
         """The same for one system."""
-        cdef Py_ssize_t j, size = self.size
+        cdef Py_ssize_t size = self.size
         cdef double* x = &self.x[0, 0]
         cdef double* g = &self.g[0, 0]
         cdef double* d = &self.d[0, 0]
         cdef double* q = &self.q[0, 0]
         cdef double curvature, length, beta, old = self.squared[0]
         self.product.apply(d, NULL, q, &curvature)
-        curvature += leaves.creg_square_f64(size, 1.0, d, 0.0, &self.D[0])
+        if not self.begun:
+            self.paid = leaves.creg_square_f64(size, 1.0, d, 0.0, &self.D[0])
+            self.begun = True
+        curvature += self.paid
         if self.energy:
             self.measured[0] = max(
                 curvature + self.beta * self.beta * self.last - self.D[0] * old, 0.0)
@@ -183,13 +187,10 @@ cdef class ConjugateGradients:
             self.noise[0] = old
             return False
         self.steps[0] += 1
-        for j in range(size):
-            x[j] += length * d[j]
-            g[j] -= length * (q[j] + self.D[j] * d[j])
-        self.measure_gradient()
+        self.squared[0] = _advance(size, length, &self.D[0], d, q, x, g)
+        self.measure_one()
         beta = self.beta = self.squared[0] / old
-        for j in range(size):
-            d[j] = g[j] + beta * d[j]
+        self.paid = _turn(size, beta, &self.D[0], g, d)
         return True
 
     cdef void measure_gradient(self) noexcept nogil:
@@ -197,6 +198,7 @@ cdef class ConjugateGradients:
         cdef int k, T = self.width
         cdef double v
         if T == 1:
+            self.squared[0] = leaves.creg_inner(self.size, &self.g[0, 0], &self.g[0, 0])
             self.measure_one()
             return
         for k in range(T):
@@ -208,13 +210,55 @@ cdef class ConjugateGradients:
                 self.measured[k] += self.measure[j] * v if self.measure != NULL else v
 
     cdef void measure_one(self) noexcept nogil:
-        cdef const double* g = &self.g[0, 0]
-        self.squared[0] = leaves.creg_inner(self.size, g, g)
         if self.energy:
             return
         self.measured[0] = self.squared[0]
         if self.measure != NULL:
-            self.measured[0] = leaves.creg_square_f64(self.size, 1.0, g, 0.0, self.measure)
+            self.measured[0] = leaves.creg_square_f64(
+                self.size, 1.0, &self.g[0, 0], 0.0, self.measure)
+
+
+# Each goes through its vectors once: where these are long, that is what they cost.
+cdef double _advance(Py_ssize_t n, double length, const double* D, const double* d,
+                     const double* q, double* x, double* g) noexcept nogil:
+    """x += length d, g -= length (q + D d), and g'g."""
+    cdef double[4] squares
+    cdef Py_ssize_t j, start = 0
+    cdef int i
+    for i in range(4):
+        squares[i] = 0
+    while start + 4 <= n:
+        for i in range(4):
+            j = start + i
+            x[j] += length * d[j]
+            g[j] -= length * (q[j] + D[j] * d[j])
+            squares[i] += g[j] * g[j]
+        start += 4
+    for j in range(start, n):
+        x[j] += length * d[j]
+        g[j] -= length * (q[j] + D[j] * d[j])
+        squares[0] += g[j] * g[j]
+    return (squares[0] + squares[1]) + (squares[2] + squares[3])
+
+
+cdef double _turn(Py_ssize_t n, double beta, const double* D, const double* g,
+                  double* d) noexcept nogil:
+    """d = g + beta d, and sum_j D_j d_j^2."""
+    cdef double[4] squares
+    cdef Py_ssize_t j, start = 0
+    cdef int i
+    for i in range(4):
+        squares[i] = 0
+    while start + 4 <= n:
+        for i in range(4):
+            j = start + i
+            d[j] = g[j] + beta * d[j]
+            squares[i] += D[j] * d[j] * d[j]
+        start += 4
+    for j in range(start, n):
+        d[j] = g[j] + beta * d[j]
+        squares[0] += D[j] * d[j] * d[j]
+    return (squares[0] + squares[1]) + (squares[2] + squares[3])
 
 
 cdef class ShiftedConjugateGradients(Work):

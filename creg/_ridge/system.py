@@ -148,7 +148,7 @@ class RidgeSystem:
         return full if self.every_column else full[self.columns]
 
     def misfit_products(self, W: Float, Y: Float) -> tuple[Float, Float]:
-        """Z'S(Y - ZW) and the weighted means of Y - ZW, for dense X by rows and one target.
+        """Z'S(Y - ZW) and the weighted means of Y - ZW, for dense float32 X and one target.
 
         The means are for a view that is centred: 0 elsewhere.
         """
@@ -223,7 +223,7 @@ class Targets:
 
     def _prepare(self, k: int, centre: bool) -> None:
         first = int(np.frexp(self._largest(self._Y[:, k]))[1])
-        y = np.ldexp(self._Y[:, k], -first)
+        y = _scaled(self._Y[:, k], -first)
         self._first[k] = first
         if centre:
             middle = self._average(y)
@@ -257,9 +257,9 @@ class Targets:
             if self.exponent[k] == _CONSTANT:
                 continue
             y = out[:, column]
-            np.ldexp(self._Y[:, k], -self._first[k], out=y)
+            _scaled(self._Y[:, k], -int(self._first[k]), out=y)
             y -= self._middle[k]
-            np.ldexp(y, self._first[k] - self.exponent[k], out=y)
+            _scaled(y, int(self._first[k] - self.exponent[k]), out=y)
             if self._unused is not None:
                 y[self._unused] = 0.0
         return out
@@ -269,6 +269,13 @@ class Targets:
         if self.exponent[k] == _CONSTANT:
             return np.zeros_like(values)
         return np.ldexp(values, self.exponent[k])
+
+
+def _scaled(y: Float, exponent: int, out: Float | None = None) -> Float:
+    """y 2^exponent, by a multiplication where that factor is a normal number: it is vector code."""
+    if abs(exponent) > 1022:
+        return np.ldexp(y, exponent, out=out)
+    return np.multiply(y, 2.0**exponent, out=out)
 
 
 _CONSTANT = -(2**20)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from creg._data.blocks import Blocks, tiles_are_faster
-from creg._data.single import single_gram
+from creg._data.design import DesignView
+from creg._data.single import misfit_products, single_gram
 from creg._data.storage import Storage
 from creg._data.threads import _shared, blas_may_be_wide
 
@@ -101,3 +102,33 @@ def test_wide_columns_leave_tiles_to_blas_where_it_may_be_as_wide(
         assert tiles_are_faster(600) == (tiles_are_faster(500) and not wide)
     finally:
         blas_may_be_wide.cache_clear()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("shape", [(9, 1), (997, 9), (3003, 101), (700, 198)])
+def test_products_of_a_misfit(shape, order, weighted):
+    X, _, _, root, y = data(shape, np.float32, order, weighted)
+    X += 3
+    view = DesignView(Storage(X), None if root is None else root * root, True)
+    s = np.ones(len(y)) if root is None else view.weights
+    w = np.random.default_rng(0).standard_normal(shape[1])
+    Z = (X.astype(float) - np.average(X.astype(float), axis=0, weights=s)) * view.scale
+    misfit = s * (y - Z @ w)
+    found, total = misfit_products(view, w, y, 1)
+    size = np.abs(misfit).sum()
+    np.testing.assert_allclose(found, Z.T @ misfit, rtol=0, atol=1e-13 * size)
+    np.testing.assert_allclose(total, misfit.sum(), rtol=0, atol=1e-13 * size)
+    again, _ = misfit_products(view, w, y, 2)
+    np.testing.assert_array_equal(found, again)
+
+
+@pytest.mark.parametrize("order", "CF")
+def test_a_misfit_of_rows_between_others(order):
+    whole = np.full((1500, 90), np.nan, dtype=np.float32, order=order)
+    X = whole[10:1120, 5:35]
+    X[:] = np.random.default_rng(0).standard_normal(X.shape)
+    y = X[:, 0].astype(float)
+    view = DesignView(Storage(X), None, False)
+    found, _ = misfit_products(view, np.zeros(30), y, 1)
+    np.testing.assert_allclose(found / view.scale, X.T.astype(float) @ y, rtol=0, atol=1e-10)

@@ -65,6 +65,30 @@ def test_ends_where_rounding_begins():
     assert run.n_iter[0] < 1000
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("entries", [200_000, 1_300_000])  # in one part, in two
+def test_product_of_rows_with_many_columns(entries, weighted):
+    """Vectors that do not stay in cache."""
+    n, p = 1500, 100_001
+    rng = np.random.default_rng(0)
+    rows, columns = (rng.integers(0, k, entries, dtype=np.int32) for k in (n, p))
+    X = sparse.csr_array((rng.normal(size=entries), (rows, columns)), shape=(n, p))
+    X.sum_duplicates()
+    s = rng.choice([0.0, 0.5, 2.0], n) if weighted else np.ones(n)
+    view = DesignView(Storage(X), s if weighted else None)
+    product = NormalProduct(view, 1 / view.scale)
+    d = rng.normal(size=p)
+    found, square = product.product(d)
+    with product.threads(2):
+        again, _ = product.product(d)
+    mean = X.T @ s / s.sum()
+    q = s * (X @ d - mean @ d)
+    wanted = X.T @ q - mean * q.sum()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+    np.testing.assert_allclose(square, d @ wanted, rtol=1e-12)
+    np.testing.assert_array_equal(found, again)
+
+
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_array])
 def test_shifts(layout, dual):
