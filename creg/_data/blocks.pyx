@@ -117,7 +117,8 @@ cdef class Blocks:
         if self.outer:
             length, size = size, length
         self.step = self._step(length, size)
-        count = n_parts(self.storage, -(-length // self.step), size * n_columns)
+        count = n_parts(self.storage, (length + self.step - 1) // self.step,
+                        size * n_columns)
         order = "C" if self.right is None else "F"
         shape = (self.pitch, self.pitch) if self.tiled else (size, n_columns)
         sums = [np.zeros(shape, order=order) for _ in range(count)]

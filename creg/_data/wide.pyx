@@ -129,7 +129,7 @@ cdef class _Wide:
     def run(self, int n_threads):
         """K, full, and tr K / tr B B'."""
         cdef Py_ssize_t n = self.storage.n_samples, p = self.storage.n_features
-        parts = n_parts(self.storage, -(-p // self.step), n * n)
+        parts = n_parts(self.storage, (p + self.step - 1) // self.step, n * n)
         side = self.pitch if self.tiled else n
         sums = [np.zeros((side, side)) for _ in range(parts)]
         tasks = [partial(self.add, sums[k], *part)
