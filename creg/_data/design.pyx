@@ -1,5 +1,7 @@
 """The verbs of a centred, scaled and weighted design over any storage."""
 
+from libc.string cimport memcpy
+
 from functools import partial
 from types import SimpleNamespace
 
@@ -209,17 +211,14 @@ cdef class DesignView:
     cdef void fill_residual(self, const double* y, const double* w, Py_ssize_t count,
                             const Py_ssize_t* support, Residual* r) noexcept nogil:
         """r = y - Z w, recentred; w over the features, zero outside of support (NULL: all)."""
-        cdef Py_ssize_t i, j, k
-        if self.s == NULL:
-            for i in range(self.n_samples):
-                r.q[i] = y[i]
-        else:
-            for i in range(self.n_samples):
-                r.q[i] = self.s[i] * y[i] if self.s[i] > 0 else 0.0
+        cdef Py_ssize_t j, k
+        memcpy(r.q, y, self.n_samples * sizeof(double))
         for k in range(count if support != NULL else self.n_features):
             j = support[k] if support != NULL else k
             if w[j] != 0:
-                self.storage.axpy(j, -w[j] * self._scale[j], self._shift[j], self.s, r.q)
+                self.storage.axpy(j, -w[j] * self._scale[j], self._shift[j], NULL, r.q)
+        if self.s != NULL:
+            leaves.creg_weigh(self.n_samples, self.s, r.q)
         self.recentre(r)
 
     def residual(self, y, w):

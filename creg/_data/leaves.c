@@ -357,6 +357,14 @@ CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
     SUM(n, OVER_TERM)
 }
 
+CLONED void creg_weigh(ptrdiff_t n, const double *restrict s, double *restrict v)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double t = s[i] * v[i];
+        v[i] = s[i] > 0 ? t : 0.0;
+    }
+}
+
 CLONED void creg_four_moments(ptrdiff_t p, const double *restrict x, ptrdiff_t stride,
                               const double *root, double *restrict sum, double *restrict square)
 {

@@ -70,6 +70,8 @@ double creg_sum(ptrdiff_t n, const double *u);
 void creg_four_moments(ptrdiff_t p, const double *x, ptrdiff_t stride, const double *root,
                        double *sum, double *square);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
+/* v_i := s_i v_i, 0 where s_i is, whatever stands there */
+void creg_weigh(ptrdiff_t n, const double *s, double *v);
 
 /* h_i += a q_i^2 ;  out_i = ((u_i - p_i) / (1 - h_i))^2, infinite where 1 - h_i <= least ;
  * sum_i s_i (u_i - m)^2 */

@@ -77,6 +77,7 @@ cdef extern from "leaves.h" nogil:
     void creg_four_moments(Py_ssize_t p, const double* x, Py_ssize_t stride, const double* root,
                            double* sum, double* square)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
+    void creg_weigh(Py_ssize_t n, const double* s, double* v)
     void creg_add_square(Py_ssize_t n, double a, const double* q, double* h)
     void creg_left_out(Py_ssize_t n, const double* u, const double* p, const double* h,
                        double least, double* out)
