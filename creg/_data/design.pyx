@@ -249,6 +249,19 @@ cdef class DesignView:
             total += out[k] * self._mean[j]
         return out.base, total
 
+    def path_coefficients(self, const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] indices,
+                          const double[::1] values, double unit):
+        """The same of several solutions, columns of a CSC array; the sums are (n_solutions,)."""
+        cdef double[::1] out = np.empty(indices.shape[0])
+        cdef double[::1] totals = np.zeros(indptr.shape[0] - 1)
+        cdef Py_ssize_t k, e, j
+        for k in range(totals.shape[0]):
+            for e in range(indptr[k], indptr[k + 1]):
+                j = indices[e]
+                out[e] = values[e] * self._scale[j] * unit
+                totals[k] += out[e] * self._mean[j]
+        return out.base, totals.base
+
     def product(self, v, int n_threads=1):
         """Z v, (n_samples,) or (n_samples, k) for v of shape (n_features,) or (n_features, k)."""
         v = np.asarray(v, dtype=np.float64)
