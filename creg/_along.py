@@ -22,7 +22,11 @@ def geometric_grid(largest: float, count: int, eps: float) -> Float:
     """Alphas from the largest down to eps times it; where it is 0, tiny ones as scikit-learn's."""
     if largest == 0:  # constant y
         return np.full(count, np.finfo(np.float64).resolution)
-    return np.geomspace(largest, max(eps * largest, np.nextafter(0, 1)), count)
+    ends = largest, max(eps * largest, np.nextafter(0, 1))
+    # as np.geomspace, which takes three times as long
+    grid = 10.0 ** np.linspace(np.log10(ends[0]), np.log10(ends[1]), count)
+    grid[0], grid[-1] = ends[0], ends[0] if count == 1 else ends[1]
+    return np.asarray(grid)
 
 
 def solve_along(

@@ -153,7 +153,14 @@ class Statistics:
 
 def _patterns(folds: Sequence[Fold], n_samples: int) -> Rows:
     """(n_samples,) numbers from 0 on, equal for rows that play the same part in every fold."""
-    owner, count = np.zeros(n_samples, dtype=np.intp), 1
+    owner, count = np.full(n_samples, -1, dtype=np.intp), 1
+    for k, fold in enumerate(folds):
+        owner[fold.test] = k
+    if owner.min() >= 0 and all(
+        np.array_equal(fold.counts, owner != k) for k, fold in enumerate(folds)
+    ):
+        return owner  # each row is held out once
+    owner[:] = 0
     for fold in folds:
         part = 2 * fold.counts.astype(np.intp)
         part[fold.test] += 1
@@ -202,7 +209,7 @@ def held_out_errors(
         if gammas is not None:
             both.append(relaxed(problem, solutions, rounds.options))
         errors.append(_errors(rounds, folds[number].test, both, gammas or [1.0]))
-    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), [solutions for _, solutions in fits])
+    return FoldErrors(np.array(errors).swapaxes(0, 1), [solutions for _, solutions in fits])
 
 
 def _errors(

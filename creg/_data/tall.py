@@ -170,15 +170,16 @@ class RowSums:
             Coefficients w as in CSC, (n_features, k), indices ascending.
         constants : (k,)
         """
-        weight = float(self._totals[sets].sum())
+        chosen = np.flatnonzero(sets)
+        one = len(chosen) == 1
+        weight = float(self._totals[chosen[0]] if one else self._totals[chosen].sum())
         if not weight:
             return None
-        chosen = np.flatnonzero(sets)
-        C = self._sums[chosen[0]] if len(chosen) == 1 else self._sums[chosen].sum(axis=0)
+        C = self._sums[chosen[0]] if one else self._sums[chosen].sum(axis=0)
         squares, magnitudes = squares_along(
             C, self._shift, self._unit, indptr, indices, values, constants
         )
-        if np.all(ROUNDING * magnitudes * magnitudes <= VISIBLE * squares):
+        if (ROUNDING * magnitudes * magnitudes <= VISIBLE * squares).all():
             return np.asarray(squares / weight)
         return None
 
