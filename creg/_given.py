@@ -201,7 +201,7 @@ class Data:
     def known_cross(self, target: Float) -> Float | None:
         """The same where it is known, or comes with the first read of X."""
         first = self._first_target
-        if first is None or not np.array_equal(target, first):
+        if first is None or (target is not first and not np.array_equal(target, first)):
             return None
         return self.view.target_products if self._products is None else self._products.cross
 

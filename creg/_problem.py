@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from creg._data.threads import single_blas
 from creg._data.vectors import centred_target
 from creg._given import Data, Options, Penalty
-from creg._lasso.narrow import NarrowSolver
-from creg._lasso.trace import Trace, trace_together
+from creg._lasso.narrow import NarrowSolver, NarrowTrace
+from creg._lasso.trace import Trace, ZeroTrace
 from creg._lasso.working_set import WorkingSetSolver
 from creg._ridge.certified import CertifiedRidge
 from creg._solution import Solution, Solutions, Status
@@ -316,43 +316,40 @@ class L1Problem:
         )
 
     def solve_together(self, alphas: Float, options: Options, most: int | None) -> Solutions:
-        """Solve at as many of the first alphas as can be done at once, if only at none.
+        """Solve at as many of the first alphas as can be done at once, if only at none."""
+        path = self.begin(alphas, options, most)
+        if path is None:
+            return Solutions.of([])
+        with self._single_blas():
+            path.follow()
+        return self.traced(path)
+
+    def begin(
+        self, alphas: Float, options: Options, most: int | None
+    ) -> Trace | NarrowTrace | ZeroTrace | None:
+        """A path that goes on by itself, without the GIL; None where every alpha is a fit.
 
         It ends after the first solution with more than `most` coefficients that are not zero.
         """
-        if not self._can_be_traced(alphas, options):
-            return Solutions.of([])
-        with self._single_blas():
-            narrow = self._narrow_solver(options)
-            if narrow is None:
-                path = self.trace(alphas, options, most)
-                trace_together([path])
-                return self.traced(path)
-            l1, l2 = self._in_kernel_units(alphas)
-            most = self.data.view.n_features if most is None else most
-            base = narrow.half_squared_target
-            found = narrow.trace(l1, l2, options.tol * base, options.max_iter, most)
-        return self._solutions(found, base)
-
-    def _can_be_traced(self, alphas: Float, options: Options) -> bool:
-        return options.solver == "auto" and bool(alphas.all()) and not self._is_smooth(1.0)
-
-    def reads_columns(self, alphas: Float, options: Options) -> bool:
-        """Whether `trace` will do, and read X from time to time."""
-        data = self.data
-        known = data.is_narrow or data.gram_pays(len(alphas))
-        return not known and self._can_be_traced(alphas, options)
-
-    def trace(self, alphas: Float, options: Options, most: int | None) -> Trace:
-        """A path that goes on by one alpha at a time."""
+        if options.solver != "auto" or not alphas.all() or self._is_smooth(1.0):
+            return None
+        if self._half_squared_target == 0.0:
+            return ZeroTrace(len(alphas))
         l1, l2 = self._in_kernel_units(alphas)
         most = self.data.view.n_features if most is None else most
-        solver, tolerance = self._solver(False, len(alphas), options), options.tol * self._base(1.0)
-        return Trace(solver, l1, l2, tolerance, options.max_iter, most)
+        with self._single_blas():
+            narrow = self._narrow_solver(options)
+            if narrow is not None:
+                tolerance = options.tol * narrow.half_squared_target
+                return NarrowTrace(narrow, l1, l2, tolerance, options.max_iter, most)
+            solver = self._solver(False, len(alphas), options)
+        return Trace(solver, l1, l2, options.tol * self._base(1.0), options.max_iter, most)
 
-    def traced(self, path: Trace) -> Solutions:
+    def traced(self, path: Trace | NarrowTrace | ZeroTrace) -> Solutions:
         """Its solutions so far."""
-        return self._solutions(path.result(), self._base(1.0))
+        known = isinstance(path, NarrowTrace)
+        base = path.solver.half_squared_target if known else self._base(1.0)
+        return self._solutions(path.result(), base)
 
     def _solutions(
         self, found: tuple[NDArray[np.intp], NDArray[np.intp], Float, Float], base: float
@@ -360,24 +357,20 @@ class L1Problem:
         """In the user's units; the rest is the kernel's (`trace`)."""
         indptr, indices, values, facts = found
         view, unit, count = self.data.view, self.unit, len(facts)
-        values, _ = view.coefficients(indices, values, unit)
-        intercepts = np.zeros(count)
-        if self.data.fit_intercept:
-            owner = np.repeat(np.arange(count), np.diff(indptr))
-            at_means = np.bincount(owner, values * view.mean[indices], count)
-            intercepts = self.target_mean - at_means
-        factor = unit / view.n_samples
+        values, at_means = view.path_coefficients(indptr, indices, values, unit)
+        factor = unit / view.n_samples * unit
+        gaps, losses = np.multiply(facts[:, :2].T, factor)
         return Solutions(
             indptr=indptr,
             indices=indices,
             values=values,
-            intercepts=intercepts,
-            dual_gaps=facts[:, 0] * factor * unit,
-            null_objectives=np.full(count, base * factor * unit),
+            intercepts=self.target_mean - at_means if self.data.fit_intercept else np.zeros(count),
+            dual_gaps=gaps,
+            null_objectives=np.full(count, base * factor),
             n_iters=facts[:, 3].astype(np.intp),
             statuses=facts[:, 4].astype(np.intp),
             reads=facts[:, 2],
-            losses=facts[:, 1] * factor * unit,
+            losses=losses,
         )
 
     def _solve_smooth(self, alpha: float, options: Options, last: bool) -> Solution:

@@ -1,6 +1,7 @@
 """Rows of the folds of cross-validation, from anything that scikit-learn splits by."""
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,13 @@ def split_rows(
         any such row.
     """
     target = np.asarray(y)
-    n, count, held_out = len(target), 0, False
-    for k, (train, test) in enumerate(check_cv(cv, target).split(X, target, **params)):
-        counts = np.bincount(check_fold(k, train, "training", n), minlength=n).astype(float)
+    count, held_out = 0, False
+    for k, (counts, rows) in enumerate(_each(cv, X, target, params)):
         if weights is not None and not np.any(weights[counts > 0]):
             raise ValueError(
                 "sample_weight must be positive in some training row of every fold of cv; "
                 f"got only zeros in fold {k}."
             )
-        rows = check_fold(k, test, "held-out", n)
         held_out |= weights is None or bool(weights[rows].any())
         count += 1
         yield counts, rows
@@ -43,6 +42,26 @@ def split_rows(
             "cv must give a fold with held-out rows of positive sample_weight; "
             f"got {count} folds without."
         )
+
+
+def _each(
+    cv: Any, X: Any, target: NDArray[Any], params: dict[str, Any]
+) -> Iterator[tuple[Float, NDArray[np.intp]]]:
+    """The same, before weights are looked at."""
+    n, parts = len(target), 5 if cv is None else cv
+    parts = int(parts) if isinstance(parts, Integral) else 0
+    if not params and 2 <= parts <= n:
+        # what KFold yields
+        stop, (size, longer) = 0, divmod(n, parts)
+        for k in range(parts):
+            start, stop = stop, stop + size + (k < longer)
+            counts = np.ones(n)
+            counts[start:stop] = 0.0
+            yield counts, np.arange(start, stop)
+        return
+    for k, (train, test) in enumerate(check_cv(cv, target).split(X, target, **params)):
+        counts = np.bincount(check_fold(k, train, "training", n), minlength=n).astype(float)
+        yield counts, check_fold(k, test, "held-out", n)
 
 
 def routed(

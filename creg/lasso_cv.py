@@ -240,7 +240,7 @@ def _warn(asked: Asked, found: Found) -> None:
         ]
     solutions, alphas = [], []
     for along, at in pairs:
-        if np.any(along.dual_gaps > asked.options.tol * along.null_objectives):
+        if (along.dual_gaps > asked.options.tol * along.null_objectives).any():
             solutions += along.list()
             alphas += at.tolist()
     if solutions:

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from creg import Design, ElasticNet, ElasticNetCV, Lasso, LassoCV, enet_path, lasso_path
 from creg._choice.folds import Statistics
+from creg._splitting import split_rows
 
 EXACT = {"tol": 1e-13}
 
@@ -98,6 +99,42 @@ def test_a_value_that_is_not_finite_is_found_in_one_fold(layout) -> None:
     X[3, 7] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         LassoCV(alphas=[0.1, 0.01]).fit(as_format(X, layout), y)
+
+
+@pytest.mark.parametrize("cv", [None, 2, 3, np.int64(7), 20])
+def test_whole_numbers_split_as_scikit_learn(cv) -> None:
+    X, y = random_data(4, 20, 3)
+    folds = list(split_rows(cv, X, y, None, {}))
+    expected = list(KFold(5 if cv is None else int(cv)).split(X))
+    assert len(folds) == len(expected)
+    for (counts, rows), (train, test) in zip(folds, expected, strict=True):
+        assert_array_equal(np.flatnonzero(counts), train)
+        assert_array_equal(rows, test)
+        assert set(counts) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("layout", ["F", "csc_array"])
+def test_a_constant_target_of_a_training_set(shape, layout) -> None:
+    """Its coefficients are zero, whatever the alpha; the other folds are not touched."""
+    X, y = random_data(3, *SHAPES[shape], density=0.4 if layout == "csc_array" else 1.0)
+    held_out = np.arange(len(y)) < 10
+    y[~held_out] = 0.7
+    rows = np.arange(len(y))
+    cv = [(rows[~held_out], rows[held_out]), (rows[::2], rows[1::2])]
+    model = LassoCV(cv=cv, alphas=6, **EXACT).fit(as_format(X, layout), y)
+    assert_allclose(model.mse_path_[:, 0], np.mean((y[:10] - 0.7) ** 2), rtol=1e-12)
+    fits = [Lasso(a, **EXACT).fit(X[::2], y[::2]) for a in model.alphas_]
+    expected = [mean_squared_error(y[1::2], fit.predict(X[1::2])) for fit in fits]
+    assert_allclose(model.mse_path_[:, 1], expected, rtol=1e-6)
+
+
+def test_a_path_of_a_constant_target_is_zero() -> None:
+    X, _ = random_data(6, 30, 40)
+    path = lasso_path(X, np.full(30, 2.5), alphas=[1.0, 0.1])
+    assert path.coefs.nnz == 0
+    assert_array_equal(path.intercepts, 2.5)
+    assert_array_equal(path.dual_gaps, 0.0)
 
 
 def test_errors_of_rows_that_are_held_out_twice() -> None:

@@ -83,7 +83,9 @@ def within_one_error(mean: Float, error: Float, best: int) -> int:
 
 def across_folds(errors: Float) -> tuple[Float, Float]:
     """Mean and standard error over the last axis, folds that are nan left out."""
-    valid = errors[..., ~np.isnan(errors).all(axis=tuple(range(errors.ndim - 1)))]
+    valid, missing = errors, np.isnan(errors)
+    if missing.any():
+        valid = errors[..., ~missing.all(axis=tuple(range(errors.ndim - 1)))]
     count = valid.shape[-1]
     mean = valid.mean(axis=-1)
     if count < 2:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from creg._choice.relaxed import relaxed
-from creg._choice.rows import squared_errors
+from creg._choice.rows import dense_coefs, squared_errors
 from creg._data.moments import Moments
 from creg._data.storage import Storage
 from creg._data.tall import Products, RowSums
@@ -115,19 +115,25 @@ class Statistics:
         if not folds or storage.issparse or not n_alphas or not data.gram_pays(n_alphas):
             return
         owner = _patterns(folds, storage.n_samples)
-        ends = np.cumsum(np.bincount(owner))
+        whole = np.bincount(owner)
+        ends = np.cumsum(whole)
         if len(ends) * storage.n_features**2 > max(storage.size, SPARE):
             return
         order = np.argsort(owner, kind="stable")
         sets = np.split(order, ends[:-1])
         first = np.array([rows[0] for rows in sets])
         self._counts = np.array([fold.counts[first] for fold in folds])
-        self._tests = [_held_out(fold, owner, len(first)) for fold in folds]
+        self._tests = [_held_out(fold, owner, whole) for fold in folds]
         y, weights = rounds.y, rounds.weights
         self._mean = float(np.average(y, weights=weights)) if rounds.fit_intercept else 0.0
         self._sums = RowSums(
             storage, weights, rounds.fit_intercept, y - self._mean, sets, rounds.options.n_threads
         )
+
+    @property
+    def known(self) -> bool:
+        """Whether they do."""
+        return self._sums is not None
 
     def of(self, fold: int | None) -> Products | None:
         """Of a fold's training rows, or of all rows, in the units of y."""
@@ -147,7 +153,14 @@ class Statistics:
 
 def _patterns(folds: Sequence[Fold], n_samples: int) -> Rows:
     """(n_samples,) numbers from 0 on, equal for rows that play the same part in every fold."""
-    owner, count = np.zeros(n_samples, dtype=np.intp), 1
+    owner, count = np.full(n_samples, -1, dtype=np.intp), 1
+    for k, fold in enumerate(folds):
+        owner[fold.test] = k
+    if owner.min() >= 0 and all(
+        np.array_equal(fold.counts, owner != k) for k, fold in enumerate(folds)
+    ):
+        return owner  # each row is held out once
+    owner[:] = 0
     for fold in folds:
         part = 2 * fold.counts.astype(np.intp)
         part[fold.test] += 1
@@ -168,10 +181,12 @@ def _numbered(owner: Rows, count: int) -> Rows:
     return (np.cumsum(seen) - 1)[owner]
 
 
-def _held_out(fold: Fold, owner: Rows, count: int) -> NDArray[np.bool_] | None:
-    """Which patterns make up the held-out rows, if none of those is there twice."""
-    tested = np.bincount(owner[fold.test], minlength=count)
-    whole = np.bincount(owner, minlength=count)
+def _held_out(fold: Fold, owner: Rows, whole: Rows) -> NDArray[np.bool_] | None:
+    """Which patterns make up the held-out rows, if none of those is there twice.
+
+    whole : how many rows each pattern has
+    """
+    tested = np.bincount(owner[fold.test], minlength=len(whole))
     return tested > 0 if np.all((tested == 0) | (tested == whole)) else None
 
 
@@ -194,7 +209,7 @@ def held_out_errors(
         if gammas is not None:
             both.append(relaxed(problem, solutions, rounds.options))
         errors.append(_errors(rounds, folds[number].test, both, gammas or [1.0]))
-    return FoldErrors(np.moveaxis(np.array(errors), 0, 1), [solutions for _, solutions in fits])
+    return FoldErrors(np.array(errors).swapaxes(0, 1), [solutions for _, solutions in fits])
 
 
 def _errors(
@@ -210,14 +225,14 @@ def _errors(
     for fit in fits:
         used[fit.indices] = True
     columns = np.flatnonzero(used)
-    coefs = [fit.dense(columns) for fit in fits]
+    coefs = [dense_coefs(fit.indptr, fit.indices, fit.values, columns, len(used)) for fit in fits]
     if _by_entries(rounds.storage, rows, n_alphas):
         for k, gamma in enumerate(gammas):
             share = (gamma, 1.0 - gamma)[: len(fits)]
-            left = rounds.y[rows, None] - _mixed(share, [fit.intercepts for fit in fits])
             sums[k] = squared_errors(
-                rounds.storage, rows, columns, _mixed(share, coefs), left, weights
-            )
+                rounds.storage, rows, columns, _mixed(share, coefs), rounds.y[rows],
+                _mixed(share, [fit.intercepts for fit in fits]), weights,
+            )  # fmt: skip
         return sums / total
     start = 0
     for part in _parts(rounds.storage, rows, columns, n_alphas):

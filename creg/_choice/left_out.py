@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from creg._choice.coordinates import Coordinates
 from creg._choice.leverages import following, share_of_intercept, smoothers
 from creg._choice.residuals import residuals
-from creg._choice.rows import SIDES, LeftOut, combine, tiles_pay
+from creg._choice.rows import SIDES, LeftOut, combine, dense_coefs, tiles_pay
 from creg._choice.supports import Supports
 from creg._data.threads import parallel, pieces, single_blas
 from creg._problem import L1Problem
@@ -117,29 +117,30 @@ def _combinations(
     view, basis, back = space.columns.view, space.basis(supports.most), space.back
     assert back is not None
     u, df = len(supports.features), np.empty(len(supports))
-    order = np.argsort(supports.features)
-    W = np.zeros((u, len(supports)))
-    W[order] = solutions.dense(supports.features[order])
+    W = dense_coefs(
+        solutions.indptr, solutions.indices, solutions.values, supports.features, view.n_features
+    )
     W /= (problem.unit * view.scale[supports.features])[:, None]
     last = np.where(supports.masks.any(axis=1), u - supports.masks[:, ::-1].argmax(axis=1), 0)
-    parts, kinds, ends = [], [], []
+    tops, parts, kinds, ends = last.tolist(), [], [], []
     for k in range(len(supports)):
         move = basis.move(supports.entering[k], supports.leaving[k])
         df[k] = basis.rank
-        end = int(last[max(k - 1, 0) : k + 1].max())
+        end = max(tops[max(k - 1, 0)], tops[k])
         if move.anew:
-            parts.append(np.zeros((u, 1)))
             kinds.append(2)
             ends.append(0)
         for sign, directions in move.changes:
-            parts.append(back @ directions)
+            parts.append(directions)
             kinds += [int(sign)] * directions.shape[1]
             ends += [end] * directions.shape[1]
-        parts.append(W[:, k : k + 1])
         kinds.append(0)
-        ends.append(int(last[k]))
+        ends.append(tops[k])
     spare = -len(kinds) % SIDES[0]
-    at = np.array(ends + [0] * spare, dtype=np.intp)
-    X = np.hstack([*parts, np.zeros((u, spare))])
+    kind, at = np.array(kinds, dtype=np.int8), np.array(ends + [0] * spare, dtype=np.intp)
+    X = np.zeros((u, len(at)))
+    X[:, np.flatnonzero(kind == 0)] = W
+    if parts:
+        X[:, np.flatnonzero(np.abs(kind) == 1)] = back @ np.hstack(parts)
     X[np.arange(u)[:, None] >= at] = 0.0  # but for rounding they are
-    return df, X, np.array(kinds, dtype=np.int8), at
+    return df, X, kind, at

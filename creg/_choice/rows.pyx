@@ -305,8 +305,9 @@ cdef class LeftOut:
 
 
 def squared_errors(Storage storage, const Py_ssize_t[::1] rows, const Py_ssize_t[::1] columns,
-                   const double[:, ::1] coefs, const double[:, ::1] left, const double[::1] s):
-    """sum_i s_i (left_ik - sum_j x_ij coefs_jk)^2 over some rows of sparse columns.
+                   const double[:, ::1] coefs, const double[::1] y, const double[::1] constants,
+                   const double[::1] s):
+    """sum_i s_i (y_i - constants_k - sum_j x_ij coefs_jk)^2 over some rows of sparse columns.
 
     Parameters
     ----------
@@ -317,9 +318,8 @@ def squared_errors(Storage storage, const Py_ssize_t[::1] rows, const Py_ssize_t
     columns : ndarray of shape (c,)
     coefs : ndarray of shape (c, n_fits)
         Of these columns; the others count for nothing.
-    left : ndarray of shape (m, n_fits)
-        What is to be explained.
-    s : ndarray of shape (m,)
+    y, s : ndarray of shape (m,)
+    constants : ndarray of shape (n_fits,)
 
     Returns
     -------
@@ -327,13 +327,15 @@ def squared_errors(Storage storage, const Py_ssize_t[::1] rows, const Py_ssize_t
     """
     cdef Py_ssize_t i, k, e, c, first, m = rows.shape[0], fits = coefs.shape[1]
     cdef Py_ssize_t[::1] place = np.full(storage.n_samples, -1, dtype=np.intp)
-    cdef double[:, ::1] r = np.array(left)
+    cdef double[:, ::1] r = np.empty((m, fits))
     cdef double[::1] out = np.zeros(fits)
     cdef const double* w
     cdef double x
     with nogil:
         for i in range(m):
-            place[rows[i]] = i
+            place[rows[i]], x = i, y[i]
+            for k in range(fits):
+                r[i, k] = x - constants[k]
         for c in range(columns.shape[0]):
             w, first = &coefs[c, 0], 0
             while first < fits and w[first] == 0.0:
@@ -350,4 +352,20 @@ def squared_errors(Storage storage, const Py_ssize_t[::1] rows, const Py_ssize_t
             x = s[i]
             for k in range(fits):
                 out[k] += x * r[i, k] * r[i, k]
+    return out.base
+
+
+def dense_coefs(const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] indices,
+                const double[::1] values, const Py_ssize_t[::1] columns, Py_ssize_t n_features):
+    """The coefficients of these features, (c, n_fits), every nonzero one among them, from those of
+    all as in CSC."""
+    cdef Py_ssize_t[::1] place = np.empty(n_features, dtype=np.intp)
+    cdef double[:, ::1] out = np.zeros((columns.shape[0], indptr.shape[0] - 1))
+    cdef Py_ssize_t c, k, e
+    with nogil:
+        for c in range(columns.shape[0]):
+            place[columns[c]] = c
+        for k in range(out.shape[1]):
+            for e in range(indptr[k], indptr[k + 1]):
+                out[place[indices[e]], k] = values[e]
     return out.base

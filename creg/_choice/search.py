@@ -1,8 +1,9 @@
 """All that is tried for one choice: paths on all rows and on each fold, and what they score.
 
-Where a path reads columns of X, those of several training sets are followed together: they share
-full reads of X, for the means and norms of its columns and for their certificates.  Who shares
-with whom does not depend on the number of threads.
+Problems are prepared together where that takes little, and then followed, each without the GIL.
+Where a path reads columns of X, those of several training sets share full reads of X, for the
+means and norms of its columns and, if that pays, for their certificates.  Who shares with whom
+does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ TOGETHER = 6
 # the entries of X from which on reading them again from memory costs more than is gained.
 CACHED = 250_000
 SHARE = 0.2
+# Numbers in the Gram blocks of problems that are there at once.
+LIVE = 16_000_000
+# Entries of X from which on predictions are worth a thread.
+LONG = 1_000_000
 
 
 class NoNoiseVarianceError(Exception):
@@ -126,11 +131,13 @@ class _Fits:
         self._n_alphas, self._gammas = asked.n_alphas, asked.gammas
         self._statistics = Statistics(rounds, folds, asked.n_alphas)
         self._moments: list[Any] = [None] * (1 + len(folds))
-        self.groups = [[k] for k in range(1 + len(folds))]
-        if self._read_columns(asked):
+        self._shared, count = False, 1 + len(folds)
+        read = self._read_columns(asked)
+        if read:
             self._read_moments(rounds)
-            if self._share():
-                self.groups = _of_size(TOGETHER, len(self.groups))
+            self._shared = self._share(count)
+        ready = read or (self._statistics.known and rounds.data(None, 0, None).is_narrow)
+        self.groups = _of_size(TOGETHER if ready and self._fit_in(count) else 1, count)
         at_once = min(asked.n_jobs, len(self.groups))
         self._each_at_once = max(1, asked.n_jobs // at_once)
         each = replace(rounds.options, n_threads=max(1, asked.options.n_threads // at_once))
@@ -143,14 +150,22 @@ class _Fits:
         known = data.is_narrow or data.gram_pays(self._n_alphas)
         return bool(self._folds) and asked.options.solver == "auto" and not known
 
-    def _share(self) -> bool:
+    def _share(self, count: int) -> bool:
         """Whether reading fewer of them is worth it.
 
         What it costs is that working sets, of up to min(n, p) features, take turns in cache.
         """
         storage = self._rounds.storage
-        blocks = len(self.groups) * min(storage.shape) ** 2
+        blocks = count * min(storage.shape) ** 2
         return self._watch is None and blocks <= max(SHARE * storage.size, CACHED)
+
+    def _fit_in(self, count: int) -> bool:
+        """Whether problems of which enough is known may be prepared together.
+
+        Threads then have nothing left to do but to follow paths, without the GIL.
+        """
+        blocks = min(TOGETHER, count) * min(self._rounds.storage.shape) ** 2
+        return self._shared or (self._watch is None and blocks <= LIVE)
 
     def _read_moments(self, rounds: Rounds) -> None:
         storage = rounds.storage.columns()
@@ -183,10 +198,14 @@ class _Fits:
         solved: list[list[tuple[L1Problem, Solutions]]] = [[] for _ in group]
         for penalty, (full, alphas) in zip(rounds.penalties, self._full, strict=True):
             fits = [full if d is None else L1Problem(d, rounds.y, penalty) for d in data]
-            along = solve_all_along(fits, alphas, rounds.options, self._watch, self._each_at_once)
+            along = solve_all_along(
+                fits, alphas, rounds.options, self._watch, self._each_at_once, share=self._shared
+            )
             for out, problem, solutions in zip(solved, fits, along, strict=True):
                 out.append((problem, solutions))
-        return [self._scored(k, fits) for k, fits in zip(group, solved, strict=True)]
+        tasks = [partial(self._scored, k, fits) for k, fits in zip(group, solved, strict=True)]
+        long = rounds.storage.size > LONG or self._gammas is not None
+        return parallel(tasks, self._each_at_once if long else 1)
 
     def _scored(self, k: int, fits: Sequence[tuple[L1Problem, Solutions]]) -> Any:
         rounds, gammas = self._rounds, self._gammas

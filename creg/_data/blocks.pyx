@@ -77,20 +77,20 @@ cdef class Blocks:
         self.y = &self._y[0] if y is not None else NULL
         self.width = storage.n_features + (y is not None) + ones
 
-    def gram(self, int n_threads):
-        """B'B, the upper triangle."""
+    def gram(self, int n_threads, rows=None):
+        """B'B, the upper triangle; of rows[0] to rows[1] alone, where they are given."""
         cdef Storage X = self.storage
         line = X.n_features if X.is_row_layout else X.n_samples
         self.in_place = (self.root == NULL and not X.is_float32()
                          and line <= X.stride <= INT_MAX
                          and not np.any(self._shift) and bool(np.all(np.equal(self._scale, 1))))
         self._tile(self.width)
-        return self._sum(self.width, n_threads)
+        return self._sum(self.width, n_threads, *(rows or (0, X.n_samples)))
 
     def cross(self, R, int n_threads):
         """B'R for R of shape (n_samples, k), Fortran-ordered."""
         self.right = R
-        return self._sum(R.shape[1], n_threads)
+        return self._sum(R.shape[1], n_threads, 0, self.storage.n_samples)
 
     def outer_gram(self, bint centred, int n_threads):
         """B B', the upper triangle; the columns centred once more, of what rounding left."""
@@ -100,7 +100,7 @@ cdef class Blocks:
         self.outer = True
         self.sum_weights = float(np.square(self._root).sum()) if centred else 0.0
         self._tile(self.storage.n_samples)
-        return self._sum(self.storage.n_samples, n_threads)
+        return self._sum(self.storage.n_samples, n_threads, 0, self.width)
 
     cdef _tile(self, Py_ssize_t size):
         """Make it of tiles, if that is faster."""
@@ -108,22 +108,23 @@ cdef class Blocks:
         self.tiled = tiles_are_faster(size)
         if not self.tiled:
             return
-        self.pitch, self.in_place = (size + 7) // 8 * 8, False
-        longest = max(X.shape)
-        self.noughts, self.units = np.zeros(longest), np.ones(longest)
+        self.in_place = False
+        if not self.pitch:
+            self.pitch, longest = (size + 7) // 8 * 8, max(X.shape)
+            self.noughts, self.units = np.zeros(longest), np.ones(longest)
 
-    def _sum(self, Py_ssize_t n_columns, int n_threads):
-        cdef Py_ssize_t length = self.storage.n_samples, size = self.width
-        if self.outer:
-            length, size = size, length
+    def _sum(self, Py_ssize_t n_columns, int n_threads, Py_ssize_t first, Py_ssize_t last):
+        """Over rows (outer: columns) first to last."""
+        cdef Py_ssize_t length = last - first
+        cdef Py_ssize_t size = self.storage.n_samples if self.outer else self.width
         self.step = self._step(length, size)
         count = n_parts(self.storage, (length + self.step - 1) // self.step,
                         size * n_columns)
         order = "C" if self.right is None else "F"
         shape = (self.pitch, self.pitch) if self.tiled else (size, n_columns)
         sums = [np.zeros(shape, order=order) for _ in range(count)]
-        tasks = [partial(self._add, sums[k], *part)
-                 for k, part in enumerate(pieces(length, count, self.step))]
+        tasks = [partial(self._add, sums[k], first + start, first + stop)
+                 for k, (start, stop) in enumerate(pieces(length, count, self.step))]
         if length * size * n_columns < BLAS_WORK:
             parallel(tasks, 1)
         else:

@@ -1,5 +1,7 @@
 """The verbs of a centred, scaled and weighted design over any storage."""
 
+from libc.string cimport memcpy
+
 from functools import partial
 from types import SimpleNamespace
 
@@ -209,25 +211,22 @@ cdef class DesignView:
     cdef void fill_residual(self, const double* y, const double* w, Py_ssize_t count,
                             const Py_ssize_t* support, Residual* r) noexcept nogil:
         """r = y - Z w, recentred; w over the features, zero outside of support (NULL: all)."""
-        cdef Py_ssize_t i, j, k, found = 0
+        cdef Py_ssize_t j, k, found = 0
         cdef Py_ssize_t[4] columns
         cdef double[4] a
-        if self.s == NULL:
-            for i in range(self.n_samples):
-                r.q[i] = y[i]
-        else:
-            for i in range(self.n_samples):
-                r.q[i] = self.s[i] * y[i] if self.s[i] > 0 else 0.0
+        memcpy(r.q, y, self.n_samples * sizeof(double))
         for k in range(count if support != NULL else self.n_features):
             j = support[k] if support != NULL else k
             if w[j] != 0:
                 columns[found], a[found] = j, -w[j] * self._scale[j]
                 found += 1
             if found == 4:
-                self.storage.axpy4(columns, a, &self._shift[0], self.s, r.q)
+                self.storage.axpy4(columns, a, &self._shift[0], r.q)
                 found = 0
         for k in range(found):
-            self.storage.axpy(columns[k], a[k], self._shift[columns[k]], self.s, r.q)
+            self.storage.axpy(columns[k], a[k], self._shift[columns[k]], NULL, r.q)
+        if self.s != NULL:
+            leaves.creg_weigh(self.n_samples, self.s, r.q)
         self.recentre(r)
 
     def residual(self, y, w):
@@ -257,6 +256,19 @@ cdef class DesignView:
             out[k] = values[k] * self._scale[j] * unit
             total += out[k] * self._mean[j]
         return out.base, total
+
+    def path_coefficients(self, const Py_ssize_t[::1] indptr, const Py_ssize_t[::1] indices,
+                          const double[::1] values, double unit):
+        """The same of several solutions, columns of a CSC array; the sums are (n_solutions,)."""
+        cdef double[::1] out = np.empty(indices.shape[0])
+        cdef double[::1] totals = np.zeros(indptr.shape[0] - 1)
+        cdef Py_ssize_t k, e, j
+        for k in range(totals.shape[0]):
+            for e in range(indptr[k], indptr[k + 1]):
+                j = indices[e]
+                out[e] = values[e] * self._scale[j] * unit
+                totals[k] += out[e] * self._mean[j]
+        return out.base, totals.base
 
     def product(self, v, int n_threads=1):
         """Z v, (n_samples,) or (n_samples, k) for v of shape (n_features,) or (n_features, k)."""

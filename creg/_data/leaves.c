@@ -131,22 +131,15 @@ static inline __attribute__((always_inline)) wide squared(wide t)
     }                                                                                            \
                                                                                                  \
     CLONED void creg_axpy4_##SUFFIX(ptrdiff_t n, const double *a, const T *const *x,             \
-                                    const double *shift, const double *restrict s,               \
-                                    double *restrict v)                                          \
+                                    const double *shift, double *restrict v)                     \
     {                                                                                            \
         const T *restrict x0 = x[0], *restrict x1 = x[1];                                        \
         const T *restrict x2 = x[2], *restrict x3 = x[3];                                        \
         const double a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];                                 \
         const double m0 = shift[0], m1 = shift[1], m2 = shift[2], m3 = shift[3];                 \
-        if (s) {                                                                                 \
-            for (ptrdiff_t i = 0; i < n; i++)                                                    \
-                v[i] = v[i] + (a0 * s[i]) * (x0[i] - m0) + (a1 * s[i]) * (x1[i] - m1) +          \
-                       (a2 * s[i]) * (x2[i] - m2) + (a3 * s[i]) * (x3[i] - m3);                  \
-        } else {                                                                                 \
-            for (ptrdiff_t i = 0; i < n; i++)                                                    \
-                v[i] = v[i] + a0 * (x0[i] - m0) + a1 * (x1[i] - m1) + a2 * (x2[i] - m2) +        \
-                       a3 * (x3[i] - m3);                                                        \
-        }                                                                                        \
+        for (ptrdiff_t i = 0; i < n; i++)                                                        \
+            v[i] = v[i] + a0 * (x0[i] - m0) + a1 * (x1[i] - m1) + a2 * (x2[i] - m2) +            \
+                   a3 * (x3[i] - m3);                                                            \
     }                                                                                            \
                                                                                                  \
     CLONED static double square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift)        \
@@ -369,6 +362,14 @@ CLONED double creg_sum(ptrdiff_t n, const double *u)
 CLONED double creg_square_over(ptrdiff_t n, const double *u, const double *s)
 {
     SUM(n, OVER_TERM)
+}
+
+CLONED void creg_weigh(ptrdiff_t n, const double *restrict s, double *restrict v)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double t = s[i] * v[i];
+        v[i] = s[i] > 0 ? t : 0.0;
+    }
 }
 
 CLONED void creg_four_moments(ptrdiff_t p, const double *restrict x, ptrdiff_t stride,

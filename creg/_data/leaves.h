@@ -16,9 +16,9 @@
     /* v_i += a s_i (x_i - shift); s = NULL stands for ones */                                   \
     void creg_axpy_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift, const double *s,    \
                             double *v);                                                          \
-    /* the same for four columns x[k], one after the other */                                    \
+    /* the same for four columns x[k], one after the other, without weights */                   \
     void creg_axpy4_##SUFFIX(ptrdiff_t n, const double *a, const T *const *x,                    \
-                             const double *shift, const double *s, double *v);                   \
+                             const double *shift, double *v);                                    \
     /* sum_i s_i (a (x_i - shift))^2, whatever stands in rows of weight zero */                  \
     double creg_square_##SUFFIX(ptrdiff_t n, double a, const T *x, double shift,                 \
                                 const double *s);                                                \
@@ -73,6 +73,8 @@ double creg_sum(ptrdiff_t n, const double *u);
 void creg_four_moments(ptrdiff_t p, const double *x, ptrdiff_t stride, const double *root,
                        double *sum, double *square);
 double creg_square_over(ptrdiff_t n, const double *u, const double *s);
+/* v_i := s_i v_i, 0 where s_i is, whatever stands there */
+void creg_weigh(ptrdiff_t n, const double *s, double *v);
 
 /* h_i += a q_i^2 ;  out_i = ((u_i - p_i) / (1 - h_i))^2, infinite where 1 - h_i <= least ;
  * sum_i s_i (u_i - m)^2 */

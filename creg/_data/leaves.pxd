@@ -10,7 +10,7 @@ cdef extern from "leaves.h" nogil:
     double creg_square_f64(Py_ssize_t n, double a, const double* x, double shift, const double* s)
     double creg_square_f32(Py_ssize_t n, double a, const float* x, double shift, const double* s)
     void creg_axpy4_f64(Py_ssize_t n, const double* a, const double** x, const double* shift,
-                        const double* s, double* v)
+                        double* v)
     void creg_dot4_f64(Py_ssize_t n, const double** x, const double* shift, const double* v,
                        double* out)
     void creg_rows_dot_f64(Py_ssize_t m, Py_ssize_t p, const double* x, Py_ssize_t stride,
@@ -20,7 +20,7 @@ cdef extern from "leaves.h" nogil:
     void creg_rows_square_f64(Py_ssize_t m, Py_ssize_t p, const double* x, Py_ssize_t stride,
                               const double* shift, const double* a, const double* s, double* out)
     void creg_axpy4_f32(Py_ssize_t n, const double* a, const float** x, const double* shift,
-                        const double* s, double* v)
+                        double* v)
     void creg_dot4_f32(Py_ssize_t n, const float** x, const double* shift, const double* v,
                        double* out)
     void creg_rows_dot_f32(Py_ssize_t m, Py_ssize_t p, const float* x, Py_ssize_t stride,
@@ -81,6 +81,7 @@ cdef extern from "leaves.h" nogil:
     void creg_four_moments(Py_ssize_t p, const double* x, Py_ssize_t stride, const double* root,
                            double* sum, double* square)
     double creg_square_over(Py_ssize_t n, const double* u, const double* s)
+    void creg_weigh(Py_ssize_t n, const double* s, double* v)
     void creg_add_square(Py_ssize_t n, double a, const double* q, double* h)
     void creg_left_out(Py_ssize_t n, const double* u, const double* p, const double* h,
                        double least, double* out)

@@ -111,7 +111,8 @@ def moments_of_several(Storage storage, weights, bint centre, int n_threads=1):
     list of Moments
     """
     work = THREAD_WORK if storage.is_sparse() else DENSE_THREAD_WORK
-    parts = pieces(storage.n_features, 4 * n_threads if storage.size * len(weights) > work else 1)
+    long = 2 * storage.size * len(weights) > work  # two passes
+    parts = pieces(storage.n_features, 4 * n_threads if long else 1)
     several = _Several(storage, weights, centre)
     parallel([partial(several.read, *part) for part in parts], n_threads)
     return [several.moments(k) for k in range(len(weights))]

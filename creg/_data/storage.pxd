@@ -173,7 +173,7 @@ cdef class Storage:
                        const double* shift, const double* v, double* out) noexcept nogil
     cdef double dot_across(self, Py_ssize_t j, double shift, const double* v) noexcept nogil
     cdef void axpy4(self, const Py_ssize_t* columns, const double* a, const double* shift,
-                    const double* s, double* v) noexcept nogil
+                    double* v) noexcept nogil
     cdef void axpy_across(self, Py_ssize_t j, double a, double shift, const double* s,
                           double* v) noexcept nogil
     cdef void dot_many(self, const Py_ssize_t* columns, Py_ssize_t start, Py_ssize_t stop,

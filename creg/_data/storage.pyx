@@ -248,8 +248,8 @@ cdef class Storage:
         return total
 
     cdef void axpy4(self, const Py_ssize_t* columns, const double* a, const double* shift,
-                    const double* s, double* v) noexcept nogil:
-        """axpy(j, a[k], shift[j], s, v) for k < 4, j = columns[k]."""
+                    double* v) noexcept nogil:
+        """axpy(j, a[k], shift[j], NULL, v) for k < 4, j = columns[k]."""
         cdef Py_ssize_t k, j
         cdef const double* x64[4]
         cdef const float* x32[4]
@@ -261,11 +261,11 @@ cdef class Storage:
             x32[k] = (<const float*> self.values) + j * self.stride
         if self.layout != DENSE_COLUMNS:
             for k in range(4):
-                self.axpy(columns[k], a[k], four[k], s, v)
+                self.axpy(columns[k], a[k], four[k], NULL, v)
         elif self.element == F64_I32:
-            leaves.creg_axpy4_f64(self.n_samples, a, x64, four, s, v)
+            leaves.creg_axpy4_f64(self.n_samples, a, x64, four, v)
         else:
-            leaves.creg_axpy4_f32(self.n_samples, a, x32, four, s, v)
+            leaves.creg_axpy4_f32(self.n_samples, a, x32, four, v)
 
     cdef void axpy_across(self, Py_ssize_t j, double a, double shift, const double* s,
                           double* v) noexcept nogil:

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from creg._data.blocks import Blocks, centred_in_place
+from creg._data.blocks import Blocks
 from creg._data.moments import Moments
 from creg._data.quadratic import squares_along
 from creg._data.single import single_gram
 from creg._data.storage import Storage
+from creg._data.sums import Sums
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -89,14 +90,14 @@ def products(
                 storage.verify()
                 return None
             storage.known_finite()
-            sums = _Sums(C, shift, unit, total, centre)
-            if not sums.is_accurate(heavy):
+            sums = Sums(C, shift, unit, total, centre)
+            if sums.doubtful(heavy):
                 return None
-            if sums.is_accurate(LIGHT):
+            if not sums.doubtful(LIGHT):
                 break
             # the sample misled: once more about the means themselves
             shift = sums.means
-    return sums.products()
+    return Products(*sums.products())
 
 
 class RowSums:
@@ -120,10 +121,11 @@ class RowSums:
         self._sets = sets if weights is None else [rows[weights[rows] > 0] for rows in sets]
         with np.errstate(over="ignore", invalid="ignore"):
             self._shift, self._unit = _shift_and_unit(storage, weights, centre)
-            width = storage.n_features + 1 + centre
-            self._sums = np.zeros((len(sets), width, width))
-            for rows, out in zip(sets, self._sums, strict=True):
-                self._add(rows, weights, y, n_threads, out)
+            root = None if weights is None else np.sqrt(weights)
+            whole = Blocks(storage, self._shift, self._unit, root, y, centre)
+            self._sums = np.array(
+                [self._sum(whole, rows, root, y, n_threads) for rows in self._sets]
+            )
         self._totals = np.array(
             [len(rows) if weights is None else weights[rows].sum() for rows in sets]
         )
@@ -137,16 +139,16 @@ class RowSums:
         with np.errstate(over="ignore", invalid="ignore"):
             flat = self._sums.reshape(len(counts), -1)
             C = np.dot(counts * factor, flat).reshape(self._sums.shape[1:])
-            sums = _Sums(C, self._shift, self._unit, total, self._centre)
+            sums = Sums(C, self._shift, self._unit, total, self._centre)
             # what is rare may be in no row of these sets
-            for j in np.flatnonzero(sums.is_doubtful(LIGHT)):
+            for j in sums.doubtful(LIGHT):
                 value = self._constant(j, counts > 0)
                 if value is None:
                     return None
                 sums.hold(j, value)
-            return sums.products()
+            return Products(*sums.products())
 
-    def _constant(self, j: np.intp, sets: NDArray[np.bool_]) -> float | None:
+    def _constant(self, j: int, sets: NDArray[np.bool_]) -> float | None:
         """The one value of a column in some of the sets, if it is about its mean."""
         if not self._centre:
             return None
@@ -168,71 +170,37 @@ class RowSums:
             Coefficients w as in CSC, (n_features, k), indices ascending.
         constants : (k,)
         """
-        weight = float(self._totals[sets].sum())
+        chosen = np.flatnonzero(sets)
+        one = len(chosen) == 1
+        weight = float(self._totals[chosen[0]] if one else self._totals[chosen].sum())
         if not weight:
             return None
-        chosen = np.flatnonzero(sets)
-        C = self._sums[chosen[0]] if len(chosen) == 1 else self._sums[chosen].sum(axis=0)
+        C = self._sums[chosen[0]] if one else self._sums[chosen].sum(axis=0)
         squares, magnitudes = squares_along(
             C, self._shift, self._unit, indptr, indices, values, constants
         )
-        if np.all(ROUNDING * magnitudes * magnitudes <= VISIBLE * squares):
+        if (ROUNDING * magnitudes * magnitudes <= VISIBLE * squares).all():
             return np.asarray(squares / weight)
         return None
 
-    def _add(self, rows: Rows, weights: Float | None, y: Float, n_threads: int, out: Float) -> None:
-        X = self.storage.X
-        step = max(64, GATHERED // (8 * self.storage.n_features))
+    def _sum(
+        self, whole: Blocks, rows: Rows, root: Float | None, y: Float, n_threads: int
+    ) -> Float:
+        """C of some rows; `whole` is of all."""
         if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-            step = len(rows)
+            return np.asarray(whole.gram(n_threads, (int(rows[0]), int(rows[-1]) + 1)))
+        storage = self.storage
+        width = storage.n_features + 1 + self._centre
+        total = np.zeros((width, width))
+        step = max(64, GATHERED // (8 * storage.n_features))
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
-            whole = some[-1] - some[0] + 1 == len(some)
-            part: Any = slice(some[0], some[-1] + 1) if whole else some
-            root = None if weights is None else np.sqrt(weights[part])
             part = Blocks(
-                Storage(X[part]), self._shift, self._unit, root, y[part], self._centre
+                Storage(storage.X[some]), self._shift, self._unit,
+                None if root is None else root[some], y[some], self._centre,
             )  # fmt: skip
-            out += part.gram(n_threads)
-
-
-class _Sums:
-    """C of some rows of row weights that sum to `total`."""
-
-    def __init__(self, C: Float, shift: Float, unit: Float, total: float, centre: bool) -> None:
-        p = len(shift)
-        self._C, self._p, self._unit, self._total, self._centre = C, p, unit, total, centre
-        self._d = C[:p, p + 1] / total if centre else np.zeros(p)
-        self._excess = total * self._d * self._d
-        self._live = C.diagonal()[:p] > 0
-        self._squares = C.diagonal()[:p] - self._excess
-        self.means = shift + self._d / unit
-
-    def is_accurate(self, heavy: float) -> bool:
-        """Whether centring takes at most `heavy` times what it leaves, within range."""
-        return not self.is_doubtful(heavy).any()
-
-    def is_doubtful(self, heavy: float) -> NDArray[np.bool_]:
-        """(p,) where it does not."""
-        inside = (self._squares > SMALL) & (self._squares < LARGE)
-        return np.asarray((self._excess > heavy * self._squares) | (self._live & ~inside))
-
-    def hold(self, j: np.intp, value: float) -> None:
-        """A column is known to be constant."""
-        self._C[j, :] = self._C[:, j] = self._d[j] = self._squares[j] = 0.0
-        self.means[j] = value
-
-    def products(self) -> Products:
-        """Centred, in kernel units; C is written over."""
-        C, p, d = self._C, self._p, self._d
-        moments = Moments.of_sums(self.means, self._squares, self._unit, self._total)
-        factor = np.where(moments.norm2 > 0, moments.scale / self._unit, 0.0)
-        cross = C[:p, p] * factor
-        if self._centre:
-            cross -= d * factor * C[p, p + 1]
-        G = centred_in_place(C, p, self._total, d, factor)
-        np.fill_diagonal(G, moments.norm2)
-        return Products(moments, G, cross)
+            total += part.gram(n_threads)
+        return total
 
 
 def _shift_and_unit(storage: Storage, weights: Float | None, centre: bool) -> tuple[Float, Float]:
@@ -245,7 +213,8 @@ def _shift_and_unit(storage: Storage, weights: Float | None, centre: bool) -> tu
     shift = np.zeros(p)
     if centre:
         # a constant column comes out as exactly that
-        shift = rows[0] + np.average(rows - rows[0], axis=0, weights=s)
+        apart = rows - rows[0]
+        shift = rows[0] + (apart.mean(axis=0) if s is None else s @ apart / s.sum())
     size = np.abs(rows - shift).max(axis=0)
     free = weights is None and storage.dtype == np.float64  # to stay where it is
     if free and np.all((size == 0) | _moderate(size)):
@@ -270,8 +239,10 @@ def _sample(X: Any, weights: Float | None) -> tuple[Float, Float | None]:
     """Rows from PLACES places, NEIGHBOURS next to each other at each, as float64; weights."""
     seen = None if weights is None else np.flatnonzero(weights)
     count = len(X) if seen is None else len(seen)
-    starts = np.linspace(0, max(count - NEIGHBOURS, 0), PLACES).astype(np.intp)
-    chosen = np.unique(np.minimum(starts[:, None] + np.arange(NEIGHBOURS), count - 1))
+    starts = np.arange(PLACES) * max(count - NEIGHBOURS, 0) // (PLACES - 1)
+    chosen = (starts[:, None] + np.arange(NEIGHBOURS)).reshape(-1)
+    if starts[1] < NEIGHBOURS:
+        chosen = np.arange(count)
     if seen is not None:
         chosen = seen[chosen]
     rows = X[chosen].astype(np.float64)

@@ -392,6 +392,29 @@ cdef class NarrowSolver:
         return self.gap
 
 
+class NarrowTrace:
+    """A path of a NarrowSolver, to be followed as a `Trace` is.
+
+    Parameters
+    ----------
+    solver : NarrowSolver
+    *arguments
+        Of its `trace`.
+    """
+
+    def __init__(self, solver, *arguments):
+        self.solver, self._arguments, self._found = solver, arguments, None
+
+    def follow(self):
+        """To its end; False: it waits for nothing."""
+        self._found = self.solver.trace(*self._arguments)
+        return False
+
+    def result(self):
+        """As of `NarrowSolver.trace`."""
+        return self._found
+
+
 cdef grown(array):
     """A copy with twice the room."""
     out = np.empty(2 * len(array), dtype=np.asarray(array).dtype)

@@ -97,11 +97,10 @@ cdef class References:
 
     cdef const double* weigh(self, const Residual* r) noexcept nogil:
         """S^1/2 r, zero where the weight is."""
-        cdef Py_ssize_t i
         if self.inverse_root == NULL:
             return r.q
-        for i in range(self.view.n_samples):
-            self.present[i] = r.q[i] * self.inverse_root[i]
+        memcpy(self.present, r.q, self.view.n_samples * sizeof(double))
+        leaves.creg_weigh(self.view.n_samples, self.inverse_root, self.present)
         return self.present
 
     cdef double combine(self, const Residual* r, double* h) noexcept nogil:

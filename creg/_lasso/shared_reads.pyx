@@ -62,7 +62,8 @@ cdef class SharedReads:
             return
         self.n_reads += 1
         storage = self.vectors.storage
-        if n_threads <= 1 or storage.size * self.n_lanes < (
+        # LANES products an entry, whatever their number
+        if n_threads <= 1 or 2 * storage.size * self.n_lanes < (
                 THREAD_WORK if storage.is_sparse() else DENSE_THREAD_WORK):
             self._piece(0, storage.n_features)
             return

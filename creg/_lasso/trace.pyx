@@ -101,6 +101,22 @@ cdef class Trace:
         return indptr, indices, values.base, self.facts.base[:self.done]
 
 
+class ZeroTrace:
+    """The path of a target that is zero, at so many penalties."""
+
+    def __init__(self, int count):
+        self._count = count
+
+    def follow(self):
+        """There is nothing to be done."""
+        return False
+
+    def result(self):
+        """As of `Trace`."""
+        return (np.zeros(self._count + 1, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0),
+                np.zeros((self._count, 5)))
+
+
 def trace_together(traces, int n_threads=1, int at_once=1):
     """Follow several paths to their ends, with shared reads of X between which they are on their
     own.

@@ -379,6 +379,8 @@ cdef class WorkingGram:
         for i in range(count):
             j = columns[i]
             if a[i] != 0.0:
-                self.view.storage.axpy(j, a[i] * self.view._scale[j], self.view._shift[j],
-                                       self.view.s, self.sum.q)
+                self.view.storage.axpy(j, a[i] * self.view._scale[j], self.view._shift[j], NULL,
+                                       self.sum.q)
+        if self.view.s != NULL:
+            leaves.creg_weigh(self.view.n_samples, self.view.s, self.sum.q)
         self.view.recentre(&self.sum)

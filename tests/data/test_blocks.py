@@ -35,6 +35,25 @@ def test_gram(shape, dtype, order, weighted):
     np.testing.assert_array_equal(*map(np.triu, found))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("plain", [False, True])
+def test_gram_of_some_rows(shape, order, weighted, plain):
+    """One after the other from the same blocks; plain: in place."""
+    X, shift, scale, root, y = data(shape, np.float64, order, weighted)
+    if plain:
+        shift, scale = np.zeros(shape[1]), np.ones(shape[1])
+    B = np.column_stack([(X - shift) * scale, y, np.ones(len(y))])
+    if weighted:
+        B *= root[:, None]
+    blocks = Blocks(Storage(X), shift, scale, root, y, True)
+    for start, stop in [(0, 40), (40, 250), (250, shape[0]), (0, shape[0])]:
+        part = B[start:stop]
+        found = blocks.gram(2, (start, stop))
+        assert np.abs(np.triu(found - part.T @ part)).max() < 1e-13 * np.abs(B.T @ B).max()
+
+
 @pytest.mark.parametrize("ones", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("order", "CF")
