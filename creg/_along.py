@@ -33,10 +33,8 @@ def solve_along(
     problem: L1Problem, alphas: Float, options: Options, most: int | None, watch: Watch | None
 ) -> Solutions:
     """Solved at each alpha, but for the first with more than `most` coefficients and the rest."""
-    if watch is None:
-        together = problem.solve_together(alphas, options, most)
-    else:
-        together = Solutions.of([])
+    traced = watch is None
+    together = problem.solve_together(alphas, options, most) if traced else Solutions.of([])
     return _continued(problem, together, alphas, options, most, watch)
 
 
