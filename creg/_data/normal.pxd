@@ -29,6 +29,9 @@ cdef class NormalProduct:
     cdef bint shifted
     cdef double[::1] a, between
     cdef double[:, ::1] into
+    cdef const double* given       # to a pass over pairs, what it makes, and the sum of t
+    cdef double* made
+    cdef double made_total
     cdef Job jobs[PARTS]
     cdef Kind kind
     cdef Work work                 # what the parts of UPDATE are

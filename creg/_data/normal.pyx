@@ -15,14 +15,14 @@ Sums run over a partition that does not depend on the number of threads.
 from contextlib import contextmanager
 
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 import numpy as np
 
 from creg._data cimport leaves
 from creg._data.design cimport DesignView
 from creg._data.passes cimport (
-    FUSED, GATHER, PAIRED, PARTS, SCATTER, UPDATE, WIDTH, Job, Kind, sparse_pass,
+    FUSED, GATHER, PAIRED, PARTS, SCATTER, UNPAIR, UPDATE, WIDTH, Job, Kind, sparse_pass,
 )
 from creg._data.storage cimport F32_I32, F64_I32, F64_I64, Storage
 
@@ -178,8 +178,13 @@ cdef class NormalProduct:
     cdef void part(self, int k) noexcept nogil:
         if self.kind == FUSED or self.kind == SCATTER:
             memset(self.jobs[k].into, 0, self.into.shape[1] * sizeof(double))
+        elif self.kind == PAIRED:
+            # by the thread that goes on with them: from another's cache they come slowly
+            self.jobs[k].c[0] = _pair(self.size, self.m, self.o, self.given, &self.into[k, 0])
         if self.kind == UPDATE:
             self.work.part(k)
+        elif self.kind == UNPAIR:
+            _unpair(self, self.size * k // PARTS, self.size * (k + 1) // PARTS)
         elif not self.storage.is_sparse():
             self.dense_part(&self.jobs[k])
         elif self.storage.element == F64_I32:
@@ -247,18 +252,15 @@ cdef class NormalProduct:
 
     cdef void paired_pass(self, const double* d, double* q, double* square) noexcept nogil:
         cdef int k
-        cdef double c = _pair(self.size, self.m, self.o, d, &self.into[0, 0]), total = 0
-        for k in range(1, self.n_parts):
-            memcpy(&self.into[k, 0], &self.into[0, 0], 2 * self.size * sizeof(double))
+        self.given, self.made, self.made_total = d, q, 0
         for k in range(self.n_parts):
             self.prepare(&self.jobs[k], &self.into[k, 0], &self.into[k, 1])
-            self.jobs[k].c[0] = c
         self.run(PAIRED, self.n_parts)
         square[0] = 0
         for k in range(self.n_parts):
-            total += self.jobs[k].total[0]
+            self.made_total += self.jobs[k].total[0]
             square[0] += self.jobs[k].square[0]
-        _unpair(self, total, q)
+        self.run(UNPAIR, PARTS)
 
     cdef void two_passes(self, const double* c, double* q, double* total,
                          double* square) noexcept nogil:
@@ -405,16 +407,16 @@ cdef double _pair(Py_ssize_t size, const double* m, const double* o, const doubl
     return (c[0] + c[1]) + (c[2] + c[3])
 
 
-cdef void _unpair(NormalProduct self, double total, double* q) noexcept nogil:
-    """The same for what all parts have added to their pairs."""
+cdef void _unpair(NormalProduct self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """q between start and stop, from what all parts have added to their pairs."""
     cdef Py_ssize_t j
     cdef int k
     cdef double w
-    for j in range(self.size):
+    for j in range(start, stop):
         w = self.into[0, 2 * j + 1]
         for k in range(1, self.n_parts):
             w += self.into[k, 2 * j + 1]
-        q[j] = self.m[j] * (w - (self.o[j] if self.o != NULL else 1.0) * total)
+        self.made[j] = self.m[j] * (w - (self.o[j] if self.o != NULL else 1.0) * self.made_total)
 
 
 cdef void _contract(NormalProduct self, const double* w, const double* total,

@@ -11,6 +11,7 @@ cdef enum Kind:
     SCATTER              # into += line a_line
     GATHER               # into_line = line'a
     PAIRED               # FUSED, a and into side by side: line after line finds both in one place
+    UNPAIR               # what PAIRED has made, for a part of the places
     UPDATE               # a part of the vectors' own work: see Work
 
 cdef struct Job:

@@ -13,15 +13,16 @@ import numpy as np
 
 from creg._data cimport leaves
 from creg._data.normal cimport NormalProduct, Work
-from creg._data.passes cimport UPDATE, WIDTH
+from creg._data.passes cimport PARTS, UPDATE, WIDTH
 
 cdef enum:
     PATIENCE = 10_000_000  # multiplications between two looks for signals
     SHIFTS_AT_ONCE = 4     # parts that an update of many shifts is cut into
+    LONG = 80_000          # entries of vectors from which on steps along them are cut into parts
 
 cdef double NOISE = 8.8e-16  # of the first gradient, below which a carried one means nothing
 
-cdef class ConjugateGradients:
+cdef class ConjugateGradients(Work):
     """Steps from x = 0, or from where they stopped, on `width` systems with one A.
 
     Parameters
@@ -56,6 +57,10 @@ cdef class ConjugateGradients:
     cdef bint begun, energy
     cdef double paid               # for width 1: sum_j D_j d_j^2
     cdef double beta, last, goal   # energy: of the step before, and the norm to stop at
+    cdef double length             # of the step under way
+    cdef bint turning              # parts are those of the next direction
+    cdef int n_parts
+    cdef double[PARTS] sums
 
     def __init__(self, NormalProduct product, D, B, measure=None, bint energy=False):
         cdef int width = product.width
@@ -73,6 +78,7 @@ cdef class ConjugateGradients:
         self.running = np.ones(width, dtype=np.uint8)
         self.measure_gradient()
         self.noise = np.square(NOISE) * np.asarray(self.squared)
+        self.n_parts = PARTS if self.size > LONG else 1
         self.energy = energy and width == 1
         if self.energy:  # known once the first product is
             self.measured[0] = INFINITY
@@ -96,10 +102,14 @@ cdef class ConjugateGradients:
         cdef Py_ssize_t count = max(<Py_ssize_t> 1, <Py_ssize_t> (
             PATIENCE // max(self.product.storage.size * self.width, self.size)))
         cdef bint go_on = True
-        while go_on:
-            with nogil:
-                go_on = self.some_steps(count, &target[0], &budget[0])
-            PyErr_CheckSignals()
+        self.product.work = self
+        try:
+            while go_on:
+                with nogil:
+                    go_on = self.some_steps(count, &target[0], &budget[0])
+                PyErr_CheckSignals()
+        finally:
+            self.product.work = None
 
     cdef bint some_steps(self, Py_ssize_t count, const double* target,
                          const Py_ssize_t* budget) noexcept nogil:
@@ -165,15 +175,11 @@ cdef class ConjugateGradients:
 
     cdef bint step_alone(self) noexcept nogil:
         """The same for one system."""
-        cdef Py_ssize_t size = self.size
-        cdef double* x = &self.x[0, 0]
-        cdef double* g = &self.g[0, 0]
         cdef double* d = &self.d[0, 0]
-        cdef double* q = &self.q[0, 0]
-        cdef double curvature, length, beta, old = self.squared[0]
-        self.product.apply(d, NULL, q, &curvature)
+        cdef double curvature, length, old = self.squared[0]
+        self.product.apply(d, NULL, &self.q[0, 0], &curvature)
         if not self.begun:
-            self.paid = leaves.creg_square_f64(size, 1.0, d, 0.0, &self.D[0])
+            self.paid = leaves.creg_square_f64(self.size, 1.0, d, 0.0, &self.D[0])
             self.begun = True
         curvature += self.paid
         if self.energy:
@@ -187,11 +193,36 @@ cdef class ConjugateGradients:
             self.noise[0] = old
             return False
         self.steps[0] += 1
-        self.squared[0] = _advance(size, length, &self.D[0], d, q, x, g)
+        self.length, self.turning = length, False
+        self.squared[0] = self.in_parts()
         self.measure_one()
-        beta = self.beta = self.squared[0] / old
-        self.paid = _turn(size, beta, &self.D[0], g, d)
+        self.beta, self.turning = self.squared[0] / old, True
+        self.paid = self.in_parts()
         return True
+
+    cdef double in_parts(self) noexcept nogil:
+        """The sum of what the parts of a step give."""
+        cdef double total = 0
+        cdef int k
+        if self.n_parts == 1:
+            self.part(0)
+        else:
+            self.product.run(UPDATE, self.n_parts)
+        for k in range(self.n_parts):
+            total += self.sums[k]
+        return total
+
+    cdef void part(self, Py_ssize_t k) noexcept nogil:
+        cdef Py_ssize_t start = self.size * k // self.n_parts
+        cdef Py_ssize_t n = self.size * (k + 1) // self.n_parts - start
+        cdef const double* D = &self.D[0] + start
+        cdef double* g = &self.g[0, 0] + start
+        cdef double* d = &self.d[0, 0] + start
+        if self.turning:
+            self.sums[k] = _turn(n, self.beta, D, g, d)
+        else:
+            self.sums[k] = _advance(n, self.length, D, d, &self.q[0, 0] + start,
+                                    &self.x[0, 0] + start, g)
 
     cdef void measure_gradient(self) noexcept nogil:
         cdef Py_ssize_t j
