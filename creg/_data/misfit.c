@@ -5,8 +5,10 @@ enum { LINE = 16 }; /* entries of a cache line */
 
 #if defined(__GNUC__)
 #define PREFETCH(at) __builtin_prefetch(at)
+#define INLINE static inline __attribute__((always_inline))
 #else
 #define PREFETCH(at) ((void)0)
+#define INLINE static inline
 #endif
 
 /* Four lines at once: vectors are loaded for all of them, and memory is kept busy. */
@@ -65,7 +67,7 @@ CLONED void creg_misfit_rows(ptrdiff_t m, const struct creg_singles *X, const do
         one_row(X, i, w, y, s, t, out);
 }
 
-static inline __attribute__((always_inline)) void
+INLINE void
 add_four_columns(ptrdiff_t m, const struct creg_singles *X, ptrdiff_t j, const double *w,
                  double *restrict t)
 {
@@ -76,7 +78,7 @@ add_four_columns(ptrdiff_t m, const struct creg_singles *X, ptrdiff_t j, const d
     ADD_FOUR(m, COLUMN_AXPY, t)
 }
 
-static inline __attribute__((always_inline)) void
+INLINE void
 dot_four_columns(ptrdiff_t m, const struct creg_singles *X, ptrdiff_t j,
                  const double *restrict t, double *out)
 {

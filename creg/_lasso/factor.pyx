@@ -2,7 +2,7 @@
 
     G_AA + diag(rho_A) = L L'
 
-Appending a block costs a matrices solve and a small Cholesky factorisation with a pivot test.
+Appending a block costs a triangular solve and a small Cholesky factorisation with a pivot test.
 Deleting k rows and columns adds l_1 l_1' + ... + l_k l_k' to what follows them, the l those columns
 of L: k Givens rotations for each later column, done for all k in one pass over L.
 Gill, Golub, Murray & Saunders, "Methods for modifying matrix factorizations" (Math. Comp. 28,
